@@ -1,0 +1,7 @@
+"""`python -m armside` is `armside`."""
+
+import sys
+
+from armside.cli import main
+
+sys.exit(main())

@@ -1,0 +1,81 @@
+"""`armside VERB ...`: reads the command line, calls one verb, and turns errors into one clear block and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 the command line cannot be obeyed, 130 stopped with Ctrl-C. A verb is a module of
+`armside` with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked for is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from armside import __version__
+
+# verb -> what it does; the module is armside.<verb>, the order is the order of the main job.
+VERBS: dict[str, str] = {
+    "init": "write a seeded random checkpoint in the released format",
+    "export": "turn a checkpoint into a verified bundle for one computer",
+    "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "run": "run a bundle on an arm, simulated or real",
+    "report": "turn a recording into one HTML page: latency, cadence, joints",
+    "demo": "do all of it on this computer with a simulated arm",
+    "doctor": "tell what is missing on this machine and what to do",
+}
+
+
+def build_parser(asked: str | None) -> argparse.ArgumentParser:
+    """The command line, with the arguments of the verb `asked` for; the other verbs stay unread."""
+    parser = argparse.ArgumentParser(
+        prog="armside",
+        description="MolmoAct2 policies on the computer beside a low-cost arm.",
+        epilog="armside VERB --help explains a verb.",
+    )
+    parser.add_argument("--version", action="version", version=f"armside {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    for name, summary in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == asked:
+            module = importlib.import_module(f"armside.{name}")
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run)
+            verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def error_types() -> tuple[type[Exception], ...]:
+    """The errors that are meant for a person: their text is shown alone."""
+    from policy_spec.errors import ArmsideError
+
+    # Only a verb that used the bridge can have raised one of its errors, so it is not imported for this.
+    bridge = sys.modules.get("firmware_bridge.errors")
+    return (ArmsideError,) if bridge is None else (ArmsideError, bridge.BridgeError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point: returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    asked = next((word for word in words if not word.startswith("-")), None)
+    try:
+        args = build_parser(asked).parse_args(words)
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("armside: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `armside inspect ... | head`: the reader left; keep the interpreter's last flush quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        from armside.say import describe
+
+        text, code = describe(error, error_types())
+        if code is None or "--debug" in words:
+            raise
+        print(text, file=sys.stderr)
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

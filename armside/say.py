@@ -1,0 +1,63 @@
+"""What the command line says: one block for an error, and the words for sizes and times. Knows nothing of any room's work."""
+
+from __future__ import annotations
+
+import os
+
+from policy_spec.errors import UsageError
+
+# An import that is not there -> the extra that brings it.
+EXTRA_OF = {
+    "onnxruntime": "edge",
+    "cv2": "edge",
+    "serial": "edge",
+    "zmq": "edge",
+    "msgpack": "edge",
+    "psutil": "edge",
+    "matplotlib": "edge",
+    "torch": "export",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnx_ir": "export",
+    "huggingface_hub": "export",
+}
+
+
+def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str, int | None]:
+    """The text for a person and the exit code; the code is None for an error that nobody foresaw (a traceback is due)."""
+    if isinstance(error, known):
+        return block(type(error).__name__, str(error)), 2 if isinstance(error, UsageError) else 1
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        if name in EXTRA_OF:
+            extra = EXTRA_OF[name]
+            todo = f"pip install 'armside[{extra}]' (see docs/install.md), or look at: armside doctor --for {extra}"
+            return block("Missing package", f"this verb needs {name}; what to do: {todo}"), 1
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f" ({error.filename})" if error.filename else ""
+        return block("System", f"{os.strerror(error.errno)}{where}"), 1
+    return str(error), None
+
+
+def block(kind: str, text: str) -> str:
+    """An error as a few lines: the sentence's parts (what; expected: ...; got: ...; what to do: ...) one under the other."""
+    marks = ("; expected: ", "; got: ", "; what to do: ")
+    for mark in marks:
+        text = text.replace(mark, "\n  " + mark[2:], 1)
+    return f"armside: {kind}: {text}"
+
+
+def size(count: float) -> str:
+    """A number of bytes for a person, in powers of 1000 as disks and downloads are sold."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def seconds(duration: float) -> str:
+    """A duration in seconds for a person."""
+    if duration < 100:
+        return f"{duration:.1f} s"
+    return f"{int(duration // 60)} min {int(duration % 60)} s"
