@@ -1,0 +1,44 @@
+"""The door for other rooms: start a bridge, talk to it, send chunks, read statuses.
+
+Nothing here imports a bus, an arm or pyserial; a client needs pyzmq, msgpack and numpy only.
+"""
+
+from __future__ import annotations
+
+from firmware_bridge.config import SIM, BridgeConfig, Timing
+from firmware_bridge.errors import (
+    BridgeError,
+    BridgeGone,
+    ChunkRefused,
+    CommandRefused,
+    ConfigError,
+    FaultError,
+    PortError,
+    ProtocolMismatch,
+)
+from firmware_bridge.launch import BridgeHandle, start_bridge
+from firmware_bridge.link import BridgeClient
+from firmware_bridge.messages import FRAME, UNITS, Chunk, Info, Reply, Status
+
+__all__ = [
+    "FRAME",
+    "SIM",
+    "UNITS",
+    "BridgeClient",
+    "BridgeConfig",
+    "BridgeError",
+    "BridgeGone",
+    "BridgeHandle",
+    "Chunk",
+    "ChunkRefused",
+    "CommandRefused",
+    "ConfigError",
+    "FaultError",
+    "Info",
+    "PortError",
+    "ProtocolMismatch",
+    "Reply",
+    "Status",
+    "Timing",
+    "start_bridge",
+]

@@ -1,0 +1,123 @@
+"""What a bridge is told when it starts: a frozen, checked dataclass that travels as JSON.
+
+Knows nothing of serial ports or servos; robot names are checked by the daemon against its table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from firmware_bridge.errors import ConfigError, sentence
+
+SIM = "sim"  # the port's name that means: start virtual servos and drive them
+EXIT_POLICIES = ("park", "hold", "limp")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Rates and patience, all in s unless named otherwise."""
+
+    rate_hz: float = 100.0
+    reply_timeout_s: float = 0.02  # for all servos of one request; the wire itself needs 1.4 ms
+    retries: int = 2  # repeated requests to silent servos within a tick
+    silent_fault_s: float = 0.3  # a servo silent for longer latches a fault
+    client_timeout_s: float = 1.0  # no word from the client that drives -> hold
+    park_after_s: float = 10.0  # still no word -> the exit policy's end state, slowly
+    max_observation_age_s: float = 5.0  # a chunk computed from an older status is refused
+    park_timeout_s: float = 30.0  # parking longer than this keeps torque on and says so
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """One bridge: one arm on one port.
+
+    A real port reads only unless `live` is set, and needs a calibration file. `port="sim"` starts
+    virtual servos, which move without `live`. Raises ConfigError.
+    """
+
+    robot: str  # "so101", "so100"
+    port: str  # "sim" or a device such as /dev/ttyACM0
+    calibration: str = ""  # path of a LeRobot calibration file; "" only with "sim": the shipped one
+    live: bool = False
+    exit_policy: str = "park"  # park: slowly to the park pose, then torque off; hold; limp
+    park_pose: Mapping[str, float] = field(default_factory=dict)  # joint -> rad; {} = the robot's own
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # joint -> (lower, upper)
+    speed: float = 3.0  # rad/s (gripper: 1/s), the fastest that any joint is commanded
+    park_speed: float = 0.5  # rad/s
+    endpoint: str = ""  # ipc:// or tcp://127.0.0.1:PORT; "" = a private ipc path
+    baud: int = 1_000_000
+    timing: Timing = field(default_factory=Timing)
+
+    def __post_init__(self) -> None:
+        if self.exit_policy not in EXIT_POLICIES:
+            raise ConfigError(
+                sentence("exit_policy", expected=" or ".join(EXIT_POLICIES), got=self.exit_policy)
+            )
+        if self.port != SIM and not self.calibration:
+            raise ConfigError(
+                sentence(
+                    f"a real arm on {self.port} needs its calibration file",
+                    got="none",
+                    do="give calibration=PATH, or calibrate the arm first",
+                )
+            )
+        positive = {"speed": self.speed, "park_speed": self.park_speed}
+        positive |= {key: value for key, value in dataclasses.asdict(self.timing).items() if key != "retries"}
+        for name, value in positive.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(sentence(name, expected="a number > 0", got=value))
+        if self.endpoint and not self.endpoint.startswith(("ipc://", "tcp://127.0.0.1:", "tcp://localhost:")):
+            raise ConfigError(
+                sentence(
+                    "endpoint",
+                    expected="ipc://PATH or tcp://127.0.0.1:PORT",
+                    got=self.endpoint,
+                    do="the bridge listens on this machine only",
+                )
+            )
+
+    @property
+    def may_move(self) -> bool:
+        """Whether goals and torque may be sent at all."""
+        return self.live or self.port == SIM
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> BridgeConfig:
+        """The configuration in `text`. Raises ConfigError for bad JSON and unknown or missing keys."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(sentence("the bridge's configuration", expected="JSON", got=error)) from error
+        if not isinstance(data, dict):
+            raise ConfigError(sentence("the bridge's configuration", expected="an object", got=type(data)))
+        timing = _build(Timing, data.pop("timing", {}))
+        limits = {joint: (float(low), float(high)) for joint, (low, high) in data.pop("limits", {}).items()}
+        config: BridgeConfig = _build(cls, {**data, "timing": timing, "limits": limits})
+        return config
+
+
+def _build(kind: type[Any], data: Mapping[str, Any]) -> Any:
+    known = [item.name for item in dataclasses.fields(kind)]
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(
+                sentence(
+                    f"unknown key {key!r}",
+                    expected=", ".join(known),
+                    do=f"did you mean {near[0]!r}?" if near else "remove it",
+                )
+            )
+    try:
+        return kind(**data)
+    except TypeError as error:
+        raise ConfigError(sentence("the bridge's configuration", got=error)) from error

@@ -1,0 +1,189 @@
+"""A client's two sockets to a running bridge: commands with answers, and the stream of statuses.
+
+Takes Chunks and words, gives Replies and Statuses. Knows nothing of servos or of how a bridge starts.
+One lock lets several threads share a client; each call blocks at most its timeout.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+import time
+from types import TracebackType
+
+import zmq
+
+from firmware_bridge.errors import BridgeGone, from_wire, sentence
+from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, pack, unpack
+
+HEARTBEAT_S = 0.1  # how often reading statuses also tells the bridge that its driver lives
+STATUS_QUEUE = 200_000  # statuses kept for a client that does not read: over 30 minutes at 100 Hz
+
+
+class BridgeClient:
+    """Talks to one bridge. The client that arms, or sends a chunk, is its driver.
+
+    A driver must be heard from every `client_timeout_s` (any call counts, `statuses()` included) or the
+    bridge holds, and after `park_after_s` parks. Watching never makes a client the driver.
+    """
+
+    def __init__(self, endpoint: str, timeout_s: float = 2.0) -> None:
+        """Connect. Raises BridgeGone when nothing answers, ProtocolMismatch for another version."""
+        self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._lock = threading.RLock()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._drives = False
+        self._heard_at = 0.0
+        self._newest: Status | None = None
+        self._kept: collections.deque[Status] = collections.deque(maxlen=STATUS_QUEUE)
+        self._commands = self._connect()
+        self._stream: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        try:
+            self.info = self._hello()
+            self._stream.setsockopt(zmq.RCVHWM, STATUS_QUEUE)
+            self._stream.setsockopt(zmq.SUBSCRIBE, b"")
+            self._stream.setsockopt(zmq.LINGER, 0)
+            self._stream.connect(self.info.status_endpoint)
+        except BaseException:
+            self.disconnect()
+            raise
+
+    # -- statuses
+
+    def status(self, timeout_s: float = 1.0) -> Status:
+        """The newest status, waiting for one that was not returned before. Raises BridgeGone."""
+        with self._lock:
+            before = self._newest.seq if self._newest else 0
+            deadline = time.monotonic() + timeout_s
+            while True:
+                self._drain()
+                if self._newest is not None and self._newest.seq > before:
+                    return self._newest
+                left_ms = int((deadline - time.monotonic()) * 1000)
+                if left_ms <= 0:
+                    raise BridgeGone(self._gone(f"published no status for {timeout_s:g} s"))
+                self._stream.poll(min(left_ms, 100))
+
+    def statuses(self) -> list[Status]:
+        """Every status since the last call of this method, oldest first; does not wait."""
+        with self._lock:
+            self._drain()
+            kept = list(self._kept)
+            self._kept.clear()
+            return kept
+
+    # -- commands
+
+    def send_chunk(self, chunk: Chunk) -> Reply:
+        """Put a chunk in the bridge's mailbox; the newest wins. A refusal is a Reply with ok False."""
+        self._drives = True
+        return self._ask(chunk)
+
+    def arm(self) -> Reply:
+        """Torque on with goal = present; from then on chunks move the arm. Raises CommandRefused."""
+        self._drives = True
+        return self._command("arm")
+
+    def pause(self) -> Reply:
+        """Hold here and forget the chunk; `resume` allows chunks again."""
+        return self._command("pause")
+
+    def resume(self) -> Reply:
+        return self._command("resume")
+
+    def estop(self) -> Reply:
+        """Latch the emergency stop: not one more goal frame until `rearm`. Always accepted."""
+        return self._command("estop")
+
+    def rearm(self) -> Reply:
+        """Leave estop or a fault with goal = present. Raises CommandRefused."""
+        self._drives = True
+        return self._command("rearm")
+
+    def park(self) -> Reply:
+        """Move slowly to the park pose, then torque off."""
+        return self._command("park")
+
+    def shutdown(self, exit_policy: str = "") -> Reply:
+        """End the bridge by `exit_policy` ("" = the configured one: park, hold or limp)."""
+        return self._command("shutdown", exit_policy)
+
+    def heartbeat(self) -> None:
+        """Tell the bridge that its driver lives, without an answer; the status calls do it too."""
+        with self._lock:
+            self._beat()
+
+    def disconnect(self) -> None:
+        """Close the sockets; the bridge goes on. May be called twice."""
+        with self._lock:
+            self._context.destroy(linger=0)
+
+    def __enter__(self) -> BridgeClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.disconnect()
+
+    # -- inside
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(self.endpoint)
+        return socket
+
+    def _hello(self) -> Info:
+        answer = self._exchange(Command("hello"))
+        assert isinstance(answer, Info)
+        return answer
+
+    def _command(self, name: str, argument: str = "") -> Reply:
+        reply = self._ask(Command(name, argument))
+        if not reply.ok:
+            raise from_wire(reply.error, reply.text)
+        return reply
+
+    def _ask(self, message: Message) -> Reply:
+        with self._lock:
+            answer = self._exchange(message)
+            if not isinstance(answer, Reply):
+                raise BridgeGone(self._gone(f"answered {type(answer).__name__} to a command"))
+            self._heard_at = time.monotonic()
+            return answer
+
+    def _exchange(self, message: Message) -> Message:
+        self._commands.send(pack(message))
+        if not self._commands.poll(int(self._timeout_s * 1000)):
+            # A late answer must never be read as the answer to the next command: a new socket.
+            self._commands.close(0)
+            self._commands = self._connect()
+            raise BridgeGone(self._gone(f"did not answer for {self._timeout_s:g} s"))
+        answer = unpack(self._commands.recv())
+        if isinstance(answer, Reply) and answer.error == "ProtocolMismatch":
+            raise from_wire(answer.error, answer.text)
+        return answer
+
+    def _drain(self) -> None:
+        while self._stream.poll(0):
+            message = unpack(self._stream.recv())
+            if isinstance(message, Status):
+                self._newest = message
+                self._kept.append(message)
+        if self._drives and time.monotonic() - self._heard_at > HEARTBEAT_S:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._heard_at = time.monotonic()
+        # The queue is full when the bridge is gone; the next call that wants an answer says so.
+        with contextlib.suppress(zmq.Again):
+            self._commands.send(pack(Command("heartbeat")), zmq.NOBLOCK)
+
+    def _gone(self, what: str) -> str:
+        return sentence(
+            f"the bridge at {self.endpoint} {what}",
+            do="see its last words on stderr; the servos keep their last goal and torque",
+        )
