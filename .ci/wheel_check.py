@@ -1,4 +1,4 @@
-"""Run in an environment that has the built wheel and its `edge` extra only: are the robot-side rooms whole without torch and onnx?
+"""Run where only the built wheel and its `edge` extra are: are the robot-side rooms whole without torch and onnx?
 
 Knows nothing of the repository: it runs from another folder, so that what it imports is what was installed.
 """
@@ -19,12 +19,15 @@ ROOMS = (*ROBOT_SIDE, "train", "export", "quant")
 def main() -> int:
     problems = [f"{name} can be imported here" for name in ABSENT if importlib.util.find_spec(name)]
     owners = importlib.metadata.packages_distributions()
-    problems += [f"{room} is owned by {owners.get(room)}" for room in ROOMS if set(owners.get(room, ())) != {"armside"}]
+    problems += [
+        f"{room} is owned by {owners.get(room)}" for room in ROOMS if set(owners.get(room, ())) != {"armside"}
+    ]
     count = 0
     for room in ROBOT_SIDE:
         package = importlib.import_module(room)
         for module in pkgutil.walk_packages(package.__path__, room + "."):
-            # A verb of the workstation says by itself what it lacks; what must not happen is an import at import time.
+            # A verb of the workstation says by itself what it lacks; what must not happen is an import at
+            # import time.
             if module.name.endswith("__main__"):
                 continue
             importlib.import_module(module.name)
@@ -32,7 +35,8 @@ def main() -> int:
     problems += [f"{name} was imported by the robot side" for name in ABSENT if name in sys.modules]
     for problem in problems:
         print("wheel:", problem)
-    print(f"wheel: {count} modules of {len(ROBOT_SIDE)} rooms imported on Python {sys.version.split()[0]}, without {', '.join(ABSENT)}")
+    where = f"Python {sys.version.split()[0]}, without {', '.join(ABSENT)}"
+    print(f"wheel: {count} modules of {len(ROBOT_SIDE)} rooms imported on {where}")
     return bool(problems)
 
 

@@ -1,3 +1,3 @@
-"""The command line: one short file per verb, every import lazy. It joins the rooms and holds no logic of theirs."""
+"""The command line: one short file per verb, every import lazy. It joins the rooms, no logic of theirs."""
 
 __version__ = "0.1.0"

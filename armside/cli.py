@@ -1,7 +1,7 @@
-"""`armside VERB ...`: reads the command line, calls one verb, and turns errors into one clear block and an exit code.
+"""`armside VERB ...`: reads the command line, calls one verb, turns errors into one block and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 the command line cannot be obeyed, 130 stopped with Ctrl-C. A verb is a module of
-`armside` with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked for is imported.
+Exit codes: 0 done, 1 failed, 2 the command line cannot be obeyed, 130 stopped with Ctrl-C. A verb is a module
+of `armside` with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked for is imported.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("armside: stopped by Ctrl-C", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `armside inspect ... | head`: the reader left; keep the interpreter's last flush quiet
+    except (
+        BrokenPipeError
+    ):  # `armside inspect ... | head`: the reader left; keep the interpreter's last flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What the command line says: one block for an error, and the words for sizes and times. Knows nothing of any room's work."""
+"""What the command line says: one block for an error, the words for sizes and times. Knows no room."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EXTRA_OF = {
 
 
 def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str, int | None]:
-    """The text for a person and the exit code; the code is None for an error that nobody foresaw (a traceback is due)."""
+    """The text for a person and the exit code; None for an error that nobody foresaw: a traceback is due."""
     if isinstance(error, known):
         return block(type(error).__name__, str(error)), 2 if isinstance(error, UsageError) else 1
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "").partition(".")[0]
         if name in EXTRA_OF:
             extra = EXTRA_OF[name]
-            todo = f"pip install 'armside[{extra}]' (see docs/install.md), or look at: armside doctor --for {extra}"
+            todo = f"pip install 'armside[{extra}]' (docs/install.md), or ask: armside doctor --for {extra}"
             return block("Missing package", f"this verb needs {name}; what to do: {todo}"), 1
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
@@ -40,7 +40,7 @@ def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str,
 
 
 def block(kind: str, text: str) -> str:
-    """An error as a few lines: the sentence's parts (what; expected: ...; got: ...; what to do: ...) one under the other."""
+    """An error as a few lines: the sentence's parts (expected, got, what to do) one under the other."""
     marks = ("; expected: ", "; got: ", "; what to do: ")
     for mark in marks:
         text = text.replace(mark, "\n  " + mark[2:], 1)
