@@ -1,4 +1,4 @@
-"""Run where only the built wheel and its `edge` extra are: are the robot-side rooms whole without torch and onnx?
+"""Run where only the wheel and its `edge` extra are: are the robot-side rooms whole without torch and onnx?
 
 Knows nothing of the repository: it runs from another folder, so that what it imports is what was installed.
 """

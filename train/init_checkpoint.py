@@ -1,4 +1,4 @@
-"""A seeded random checkpoint in the released format: everything else can be tried before a trained one is there.
+"""A seeded random checkpoint in the released format: all else can be tried before a trained one is there.
 
 Takes a preset, a robot and a seed; writes config.json, the processor and tokenizer files, norm_stats.json and
 safetensors shards, whole or not at all. Each tensor's numbers depend on the seed and its name alone, so they

@@ -19,7 +19,8 @@ ADDITIONAL = 128  # rows of the second embedding table, for the image tokens
 # tokens.
 TEXT_SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
-    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>",
+    "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
 TEXT_PLAIN = (
@@ -37,7 +38,8 @@ ROBOT = (
 # Ids from vocab_size on, embedded by the second table.
 IMAGE = (
     "<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<|image|>", "<im_low>",
-    "<frame_start>", "<frame_end>", "<|video|>", "<|points|>", "<|token_index|>", "<|vit_index|>", "<|vit_loc|>",
+    "<frame_start>", "<frame_end>", "<|video|>", "<|points|>", "<|token_index|>", "<|vit_index|>",
+    "<|vit_loc|>",
 )  # fmt: skip
 # How text is cut before bytes become pieces (the pattern that the text model was trained with).
 SPLIT = (
@@ -86,7 +88,7 @@ class Vocabulary:
 
 
 def build_vocabulary(plain_size: int, vocab_size: int) -> Vocabulary:
-    """Bytes and filler below `plain_size`, special tokens, spare ones up to `vocab_size`, then the image tokens."""
+    """Bytes and filler below `plain_size`, special tokens, spare ones up to `vocab_size`, image tokens."""
     plain = {piece: i for i, piece in enumerate(byte_pieces())}
     plain |= {f"<unused_{i}>": i for i in range(LOWEST_PLAIN, plain_size)}
     named = (*TEXT_SPECIAL, *TEXT_PLAIN, *ROBOT)

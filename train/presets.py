@@ -68,7 +68,7 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class RobotStats:
-    """What norm_stats.json says of a robot: cameras in order, ranges of its joints in the policy's own units."""
+    """What norm_stats.json says of a robot: cameras in order, ranges of its joints in the policy's units."""
 
     tag: str
     setup: str

@@ -1,4 +1,4 @@
-"""Every tensor of a checkpoint by its released name: its shape, and the spread that a random one is drawn with.
+"""Every tensor of a checkpoint by its released name: its shape, and the spread of a random one.
 
 Takes a ModelConfig, gives `TensorSpec`s in file order. Needs no torch: the model itself (train/model) states
 the same names by its modules, and a test holds the two together. Knows nothing of files.

@@ -160,7 +160,7 @@ def test_actions_depend_on_noise_and_prompt(tiny: Path) -> None:
 
 
 def test_a_taken_folder_is_refused_and_kept(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="exists; expected: a new folder; what to do: .*--overwrite"):
+    with pytest.raises(CheckpointError, match=r"exists; expected: a new folder; what to do: .*--overwrite"):
         init_checkpoint(InitOptions(tiny))
     precious = tmp_path / "letters"
     precious.mkdir()
