@@ -107,12 +107,17 @@ class Emit:
         """Permutes axes."""
         return self.op("Transpose", x, perm=list(perm))
 
-    def rms_norm(self, x: ir.Value, eps: float, weight: ir.Value | None = None) -> ir.Value:
-        """x / sqrt(mean(x^2) + eps) (* weight), the pattern that ONNX Runtime fuses into one kernel."""
+    def rms_norm(self, x: ir.Value, eps: float, weight: ir.Value) -> ir.Value:
+        """x / sqrt(mean(x^2) + eps) * weight: the pattern that ONNX Runtime fuses into one kernel, which it does only with a
+        weight. A norm without one takes `flat`, which may carry a scale that would otherwise be a node of its own."""
         with self.island("rms_norm"):
             mean = self.op("ReduceMean", self.op("Pow", x, self.scalar(2.0)), self.ints(-1), keepdims=1)
             x = self.op("Div", x, self.op("Sqrt", self.op("Add", mean, self.scalar(eps))))
-            return x if weight is None else self.op("Mul", x, weight)
+            return self.op("Mul", x, weight)
+
+    def flat(self, size: int, value: float = 1.0) -> ir.Value:
+        """A constant norm weight."""
+        return self.const(f"flat_{size}_{value!r}", np.full(size, value, dtype=np.float32))
 
     def softmax(self, x: ir.Value, axis: int = -1) -> ir.Value:
         """Softmax in float32."""

@@ -89,7 +89,8 @@ class FlowGraph:
         return list(self.emit.split(row, chunks, 1))
 
     def _modulate(self, x: ir.Value, shift: ir.Value, one_plus_scale: ir.Value) -> ir.Value:
-        return self.emit.op("Add", self.emit.op("Mul", self.emit.rms_norm(x, NORM_EPS), one_plus_scale), shift)
+        normed = self.emit.rms_norm(x, NORM_EPS, self.emit.flat(self.c.hidden_size))
+        return self.emit.op("Add", self.emit.op("Mul", normed, one_plus_scale), shift)
 
     def _heads(self, x: ir.Value, name: str, rows: Rows | None, horizon: int) -> ir.Value:
         x = self.emit.reshape(self.weights.linear(x, name, rows), 1, horizon, self.c.num_heads, self.c.head_dim)
@@ -102,7 +103,8 @@ class FlowGraph:
             self._heads(x, f"{name}.qkv", Rows(i * n, (i + 1) * n, part), horizon) for i, part in enumerate("qkv")
         )
         if c.qk_norm:
-            q, k = emit.rms_norm(q, c.qk_norm_eps), emit.rms_norm(k, c.qk_norm_eps)
+            flat = emit.flat(c.head_dim)
+            q, k = emit.rms_norm(q, c.qk_norm_eps, flat), emit.rms_norm(k, c.qk_norm_eps, flat)
         if c.rope:
             q, k = emit.rope(q, *self.rope_q), emit.rope(k, *self.rope_k)
         else:
@@ -113,9 +115,11 @@ class FlowGraph:
         self, x: ir.Value, k: ir.Value, v: ir.Value, bias: ir.Value, name: str, horizon: int
     ) -> ir.Value:
         q = self._heads(x, f"{name}.q_proj", None, horizon)
-        if self.c.qk_norm:
-            q = self.emit.rms_norm(q, self.c.qk_norm_eps)
-        q = self.emit.op("Mul", q, self.emit.scalar(self.c.head_dim**-0.5))
+        scale = self.c.head_dim**-0.5
+        if self.c.qk_norm:  # the attention scale rides on the norm's weight
+            q = self.emit.rms_norm(q, self.c.qk_norm_eps, self.emit.flat(self.c.head_dim, scale))
+        else:
+            q = self.emit.op("Mul", q, self.emit.scalar(scale))
         return self._finish(q, k, v, bias, name, horizon)
 
     def _finish(self, q: ir.Value, k_t: ir.Value, v: ir.Value, bias: ir.Value, name: str, horizon: int) -> ir.Value:

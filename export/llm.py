@@ -157,8 +157,8 @@ class LlmGraph:
         width = self.config.text.num_kv_heads * self.config.text.head_dim
         x = self.weights.linear(emit.reshape(emit.transpose(x, 0, 2, 1, 3), 1, s, width), name)
         if e.context_layer_norm:
-            x = emit.rms_norm(x, NORM_EPS)
+            x = emit.rms_norm(x, NORM_EPS, emit.flat(e.hidden_size))
         x = emit.reshape(x, 1, s, e.num_heads, e.head_dim)
         if head_norm:
-            x = emit.rms_norm(x, e.qk_norm_eps)
+            x = emit.rms_norm(x, e.qk_norm_eps, emit.flat(e.head_dim))
         return emit.transpose(x, *perm)
