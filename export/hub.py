@@ -1,7 +1,8 @@
 """Where a checkpoint comes from: a directory, or a Hugging Face id that is downloaded once and pinned to its commit.
 
-Takes what a person typed, gives a local directory and the words for the manifest. Downloads resume where they stopped and
-honour HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Knows nothing of what is in a checkpoint beyond its files' names.
+Takes what a person typed, gives a local directory and the words for the manifest. Downloads resume where they
+stopped and honour HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Knows nothing of what is in a checkpoint
+beyond its files' names.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def resolve_checkpoint(
     if folder.is_dir():
         if revision is not None:
             raise UsageError(
-                sentence("--revision", expected="a Hugging Face id", got=f"the directory {ref}", do="leave it out")
+                sentence(
+                    "--revision", expected="a Hugging Face id", got=f"the directory {ref}", do="leave it out"
+                )
             )
         return ResolvedCheckpoint(folder.resolve(), str(folder.resolve()), None)
     if not HUB_ID.fullmatch(ref):
@@ -66,13 +69,16 @@ def _fetch(ref: str, revision: str | None, cache_dir: Path | None) -> ResolvedCh
                 max_workers=4,
             )
         )
-    # HTTPError is the base of the client's connection errors too, whichever client the installed version uses.
+    # HTTPError is the base of the client's connection errors too, whichever client the installed version
+    # uses.
     except (errors.HTTPError, errors.HFValidationError, OSError) as error:
         raise HubError(_explain(error, ref, revision, endpoint or "https://huggingface.co")) from error
     if not (path / "config.json").is_file():
         raise HubError(
             sentence(
-                f"{ref} is not a checkpoint", expected="config.json among its files", do="check the name on the hub"
+                f"{ref} is not a checkpoint",
+                expected="config.json among its files",
+                do="check the name on the hub",
             )
         )
     # The last part of a snapshot's path is the commit that the branch or tag stood for.
@@ -91,7 +97,9 @@ def _explain(error: Exception, ref: str, revision: str | None, endpoint: str) ->
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return sentence(
-            f"{ref} has no revision {revision}", expected="a branch, tag or commit", do=f"look at {endpoint}/{ref}/commits"
+            f"{ref} has no revision {revision}",
+            expected="a branch, tag or commit",
+            do=f"look at {endpoint}/{ref}/commits",
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return sentence(
