@@ -1,7 +1,8 @@
 """The sizes and switches of a MolmoAct2 checkpoint, read from its config.json.
 
-Takes the parsed JSON, gives frozen dataclasses. The class defaults of the released configuration are not the release's
-values, so no size has a default here: a missing one is an error. Features that Armside does not build are refused by name.
+Takes the parsed JSON, gives frozen dataclasses. The class defaults of the released configuration are not the
+release's values, so no size has a default here: a missing one is an error. Features that Armside does not
+build are refused by name.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ class _Section:
             )
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if value is not None and (
-            not isinstance(value, kind) or (kind is int and isinstance(value, bool))
-        ):
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise CheckpointError(
                 sentence(
                     f"config.json: {self.name}.{key} has the wrong type",
@@ -182,7 +181,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
-        """Reads the parsed config.json. Raises CheckpointError naming the key that is missing or unsupported."""
+        """Reads the parsed config.json. Raises CheckpointError naming the missing or unsupported key."""
         top = _Section(data, "config")
         top.refuse_unless("model_type", ("molmoact2",))
         top.refuse_unless("add_action_expert", (True,))
