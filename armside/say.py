@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import os
 
+from armside.extras import extra_of
 from policy_spec.errors import UsageError
-
-# An import that is not there -> the extra that brings it.
-EXTRA_OF = {
-    "onnxruntime": "edge",
-    "cv2": "edge",
-    "serial": "edge",
-    "zmq": "edge",
-    "msgpack": "edge",
-    "psutil": "edge",
-    "matplotlib": "edge",
-    "torch": "export",
-    "onnx": "export",
-    "onnxscript": "export",
-    "onnx_ir": "export",
-    "huggingface_hub": "export",
-}
 
 
 def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str, int | None]:
@@ -29,10 +14,12 @@ def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str,
         return block(type(error).__name__, str(error)), 2 if isinstance(error, UsageError) else 1
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "").partition(".")[0]
-        if name in EXTRA_OF:
-            extra = EXTRA_OF[name]
-            todo = f"pip install 'armside[{extra}]' (docs/install.md), or ask: armside doctor --for {extra}"
-            return block("Missing package", f"this verb needs {name}; what to do: {todo}"), 1
+        if extra := extra_of(name):
+            text = (
+                f"this verb needs {name}; what to do: pip install 'armside[{extra}]' (docs/install.md), "
+                f"or ask: armside doctor --for {extra}"
+            )
+            return block("Missing package", text), 1
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         return block("System", f"{os.strerror(error.errno)}{where}"), 1
@@ -41,8 +28,7 @@ def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str,
 
 def block(kind: str, text: str) -> str:
     """An error as a few lines: the sentence's parts (expected, got, what to do) one under the other."""
-    marks = ("; expected: ", "; got: ", "; what to do: ")
-    for mark in marks:
+    for mark in ("; expected: ", "; got: ", "; what to do: "):
         text = text.replace(mark, "\n  " + mark[2:], 1)
     return f"armside: {kind}: {text}"
 

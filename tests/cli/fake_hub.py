@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: the endpoints that a download uses, over a real socket, with faults on demand.
+"""A Hugging Face hub on this machine: the endpoints that a download uses, on a real socket, with faults.
 
 Serves one repository with named revisions. `drop_after` bytes of a file are sent, then the connection is cut,
 `drops` times; every GET of a file is noted with its Range header.

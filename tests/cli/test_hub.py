@@ -1,4 +1,4 @@
-"""Checkpoints from a hub, against a real HTTP server: pinned, resumed, and each failure said in a sentence."""
+"""Checkpoints from a hub, against a real HTTP server: pinned, resumed, each failure said."""
 
 from __future__ import annotations
 
