@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a directory, or a Hugging Face id that is downloaded once and pinned to its commit.
+"""Where a checkpoint comes from: a directory, or a Hugging Face id, downloaded once and pinned to its commit.
 
 Takes what a person typed, gives a local directory and the words for the manifest. Downloads resume where they
 stopped and honour HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Knows nothing of what is in a checkpoint

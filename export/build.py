@@ -1,0 +1,145 @@
+"""A checkpoint becomes a folder of float32 graphs that agree with the reference model.
+
+Takes a checkpoint directory, gives *.onnx with external data, spec.json, tokenizer.json and the reference's answer to the
+golden observation. Knows nothing of precisions (quant) nor of bundles: `armside export` joins them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from export import golden
+from export.flow import flow_graph
+from export.llm import llm_graph
+from export.reference import TorchRunner
+from export.runner import OrtRunner
+from export.verify import Answer, answer, verify_graphs
+from export.vision import vision_graph
+from policy_spec.compare import Row
+from policy_spec.config import ModelConfig
+from policy_spec.errors import CheckpointError, UsageError, sentence
+from policy_spec.image import pooling_index
+from policy_spec.masks import check_image_attention
+from policy_spec.pipeline import Pipeline
+from policy_spec.spec import PolicySpec
+from train.checkpoint import Checkpoint, load_model
+
+# (stage, done, total): total 0 where it is not known
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """What an export fixes for good."""
+
+    cameras: int | None = None  # None: as many as the norm tag with the most camera slots
+    prompt_tokens: int | None = None  # None: the longest prompt and room for a task of about 200 letters
+    image_attention: str = "bidirectional"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The static sizes of the graphs."""
+
+    cameras: int
+    bracket: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """A folder of verified float32 graphs."""
+
+    folder: Path
+    config: ModelConfig
+    spec: PolicySpec
+    sizes: Sizes
+    pipeline: Pipeline  # of the golden's tag
+    reference: Answer  # the reference model's answer to the golden observation
+    rows: list[Row]  # parity with the reference model
+
+
+def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) -> Sizes:
+    """The sizes of an export. Raises UsageError where the cameras are not known, PromptError where a prompt cannot fit."""
+    check_image_attention(options.image_attention)
+    cameras = options.cameras or max(len(tag.camera_slots) for tag in spec.tags.values())
+    if cameras < 1:
+        raise UsageError(
+            sentence("this checkpoint names no cameras", expected="the number that the policy was trained with",
+                     do="give --cameras N")
+        )
+    tokenizer = spec.tokenizer(tokenizer_path)
+    horizon = max(tag.horizon for tag in spec.tags.values())
+    return Sizes(cameras, spec.bracket(tokenizer, cameras, options.prompt_tokens), horizon)
+
+
+def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built:
+    """Writes and verifies the graphs. Raises CheckpointError, TensorError or ExportError; the folder is the caller's."""
+    checkpoint = Checkpoint(checkpoint_dir)
+    progress("check tensors", 0, 1)
+    checkpoint.check()
+    spec = PolicySpec.from_checkpoint(checkpoint_dir)
+    if spec.action_mode == "discrete":
+        raise CheckpointError(
+            sentence("this checkpoint predicts discrete actions only", expected="action_mode continuous or both",
+                     got=spec.action_mode, do="use a checkpoint with an action expert")
+        )
+    sizes = plan_sizes(spec, checkpoint_dir / "tokenizer.json", options)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkpoint_dir / "tokenizer.json", folder / "tokenizer.json")
+    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    write_graphs(checkpoint, spec, sizes, folder, progress)
+
+    pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
+    progress("load reference model", 0, 1)
+    truth = TorchRunner(load_model(checkpoint_dir), pooling_index(spec.grid, spec.pool), spec.flow_steps)
+    reference = answer(truth, pipeline, golden.observation(pipeline.tag, sizes.cameras), golden.TASK, golden.SEED)
+    stages: list[str] = []
+
+    def step(stage: str) -> None:
+        stages.append(stage)
+        progress("verify " + stage, len(stages), 4)
+
+    rows = verify_graphs(OrtRunner(folder), truth, pipeline, reference, step)
+    return Built(folder, checkpoint.config, spec, sizes, pipeline, reference, rows)
+
+
+def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attention: str) -> Pipeline:
+    """The pipeline of the first norm tag, which the golden observation speaks."""
+    return Pipeline(
+        spec,
+        spec.tokenizer(folder / "tokenizer.json"),
+        next(iter(spec.tags.values())),
+        cameras=sizes.cameras,
+        bracket=sizes.bracket,
+        horizon=sizes.horizon,
+        image_attention=image_attention,
+        allow_fewer_cameras=True,
+    )
+
+
+def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder: Path, progress: Progress) -> None:
+    """vision.onnx, llm.onnx and flow.onnx with their weights beside them (`.onnx.data`)."""
+    pooling = pooling_index(spec.grid, spec.pool)
+    makers: dict[str, Callable[[], ir.Model]] = {
+        "vision": lambda: vision_graph(checkpoint, sizes.cameras, pooling),
+        "llm": lambda: llm_graph(checkpoint, sizes.cameras * len(pooling), sizes.bracket),
+        "flow": lambda: flow_graph(checkpoint, sizes.bracket, sizes.horizon, spec.flow_steps),
+    }
+    for name, make in makers.items():
+        save_graph(make(), folder, name, progress, f"write {name}")
+
+
+def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress, stage: str) -> None:
+    """One graph and its external data; tensors are read, one at a time, as they are written."""
+    ir.save(
+        model,
+        folder / f"{name}.onnx",
+        external_data=f"{name}.onnx.data",
+        callback=lambda _tensor, info: progress(stage, info.index + 1, info.total),
+    )
