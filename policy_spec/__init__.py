@@ -1,1 +1,1 @@
-"""The shared language of the rooms: spec, transforms, host pipeline, bundle, errors. No torch, onnx or robot."""
+"""The shared language of the rooms: spec, transforms, pipeline, bundle, errors. No torch, no onnx, no robot."""

@@ -67,7 +67,7 @@ class Normalizer:
 
     @classmethod
     def from_stats(cls, stats: Mapping[str, Any] | None, mode: str, dim: int | None = None) -> Normalizer:
-        """Picks what the mode needs out of one *_stats object. `dim`: the width of a mode none without stats."""
+        """Picks what the mode needs out of one *_stats object. `dim`: the width where there are none."""
         if mode not in _MODES:
             raise CheckpointError(
                 sentence("norm_stats.json: norm_mode", expected=f"one of {sorted(_MODES)}", got=repr(mode))

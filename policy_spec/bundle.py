@@ -1,0 +1,306 @@
+"""A bundle: one folder with the graphs, the spec, the tokenizer and a manifest; whole or not there.
+
+`BundleWriter` fills `<path>.partial-<pid>` and renames it; `open_bundle` checks every file against the
+manifest. What a bundle says is in manifest.py, the memory of hashes in hashes.py. Knows nothing of what is
+inside the graphs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from policy_spec.errors import BundleError, sentence
+from policy_spec.hashes import HashCache, sha256_of
+from policy_spec.manifest import FORMAT, FileEntry, Manifest, armside_version
+from policy_spec.prompt import Tokenizer
+from policy_spec.spec import PolicySpec
+
+MANIFEST = "manifest.json"
+SPEC = "spec.json"
+TOKENIZER = "tokenizer.json"
+_REQUIRED = (SPEC, TOKENIZER)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AGAIN = "export or copy the bundle again"
+
+
+class BundleWriter:
+    """Writes a bundle whole or not at all.
+
+        with BundleWriter(path) as out:
+            (out.directory / "vision.onnx").write_bytes(...)
+            out.commit(manifest)
+
+    Leaving the block without a commit, by whatever exception, removes everything. A full disk becomes a
+    BundleError. An existing bundle is replaced only with `overwrite`; a folder that is no bundle never is.
+    """
+
+    def __init__(self, path: Path | str, overwrite: bool = False) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.directory = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
+        self.overwrite = overwrite
+        self._lock: int | None = None  # a handle of the directory: held while somebody writes
+
+    def __enter__(self) -> BundleWriter:
+        self._refuse_existing()
+        _remove_abandoned(self.path)
+        try:
+            self.directory.mkdir(parents=True)
+            self._lock = os.open(self.directory, os.O_RDONLY)
+        except OSError as error:
+            raise _io_error(self.path, error) from error
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._abandon()
+        if error is not None and _is_full(error):
+            raise _io_error(self.path, error) from error
+
+    def commit(self, manifest: Manifest, progress: Callable[[int], None] | None = None) -> Manifest:
+        """Hashes every file, writes the manifest, flushes all to the disk and renames. Gives the full
+        manifest.
+        """
+        names = sorted(
+            p.relative_to(self.directory).as_posix() for p in self.directory.rglob("*") if p.is_file()
+        )
+        names = [name for name in names if name != MANIFEST]
+        missing = [name for name in _REQUIRED if name not in names]
+        missing += [g.file for g in manifest.graphs.values() if g.file not in names]
+        if missing:
+            raise BundleError(
+                sentence(f"{self.path.name}: files are missing from the bundle", expected=missing)
+            )
+        files = {}
+        for name in names:
+            path = self.directory / name
+            files[name] = FileEntry(path.stat().st_size, sha256_of(path, progress))
+        whole = dataclasses.replace(
+            manifest,
+            files=files,
+            format=FORMAT,
+            armside_version=manifest.armside_version or armside_version(),
+        )
+        (self.directory / MANIFEST).write_text(whole.to_json(), encoding="utf-8")
+        for name in (*names, MANIFEST):
+            _sync(self.directory / name)
+        _sync(self.directory)
+        self._rename()
+        cache = HashCache()
+        for name, entry in files.items():
+            cache.remember(self.path / name, entry.sha256)
+        cache.save()
+        return whole
+
+    def _rename(self) -> None:
+        self._refuse_existing()  # somebody may have been quicker
+        old = self.path.with_name(f"{self.path.name}.old-{os.getpid()}")
+        replaced = self.path.exists()
+        if replaced:
+            os.rename(self.path, old)
+        try:
+            os.rename(self.directory, self.path)
+        except BaseException:
+            if replaced:
+                os.rename(old, self.path)
+            raise
+        _sync(self.path.parent)
+        if replaced:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _refuse_existing(self) -> None:
+        if not os.path.lexists(self.path):
+            return
+        bundle = (self.path / MANIFEST).is_file()
+        if bundle and self.overwrite:
+            return
+        raise BundleError(
+            sentence(
+                f"{self.path} exists already",
+                expected="a path that is free",
+                got="a bundle" if bundle else "something that is not a bundle",
+                do="choose another path" + (", or overwrite it (--overwrite)" if bundle else ""),
+            )
+        )
+
+    def _abandon(self) -> None:
+        """Removes what was not renamed, and lets go of the lock."""
+        if self._lock is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle: every file is there and is what the export wrote."""
+
+    path: Path
+    manifest: Manifest
+    spec: PolicySpec
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """tokenizer.json of the bundle."""
+        return self.path / TOKENIZER
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, checked against the spec."""
+        return self.spec.tokenizer(self.tokenizer_path)
+
+    def graph_path(self, graph: str) -> Path:
+        """The file of one graph. Raises BundleError naming the graphs that there are."""
+        entry = self.manifest.graphs.get(graph)
+        if entry is None:
+            raise BundleError(
+                sentence(
+                    f"{self.path}: no graph {graph!r}", expected=f"one of {sorted(self.manifest.graphs)}"
+                )
+            )
+        return self.path / entry.file
+
+    def require_arm(self, robot: str) -> None:
+        """Raises BundleError where the policy names its arms and `robot` is none of them."""
+        if self.manifest.arm and robot not in self.manifest.arm:
+            raise BundleError(
+                sentence(
+                    f"{self.path}: the policy is for another arm",
+                    expected=f"one of {sorted(self.manifest.arm)}",
+                    got=repr(robot),
+                    do="choose the bundle of this robot",
+                )
+            )
+
+
+def open_bundle(path: Path | str, verify: bool = False, cache: HashCache | None = None) -> Bundle:
+    """Checks the manifest, then size and hash of every file. `verify` reads all of them again.
+
+    Raises BundleError: the file, what was expected, what is there, what to do.
+    """
+    root = Path(path)
+    manifest = _manifest(root)
+    cache = HashCache() if cache is None else cache
+    for name, entry in manifest.files.items():
+        _check(root, name, entry, cache, verify)
+    cache.save()
+    for name in (*_REQUIRED, *(g.file for g in manifest.graphs.values())):
+        if name not in manifest.files:
+            raise BundleError(
+                sentence(f"{root / name}: not in the manifest", expected="a hash of it", do=_AGAIN)
+            )
+    return Bundle(root, manifest, PolicySpec.from_json((root / SPEC).read_text(encoding="utf-8")))
+
+
+def _manifest(root: Path) -> Manifest:
+    path = root / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        known = (root / "config.json").is_file()
+        raise BundleError(
+            sentence(
+                f"{path} is missing",
+                expected="a bundle",
+                got="a checkpoint"
+                if known
+                else ("no such folder" if not root.exists() else "something else"),
+                do="run armside export on it first" if known else "give the folder that armside export wrote",
+            )
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BundleError(sentence(f"{path} is damaged", expected="text", got=error, do=_AGAIN)) from error
+    except OSError as error:
+        raise BundleError(sentence(f"{path} cannot be read", got=error.strerror)) from error
+    try:
+        return Manifest.from_json(text)
+    except BundleError as error:
+        raise BundleError(f"{root}: {error}") from error
+
+
+def _check(root: Path, name: str, entry: FileEntry, cache: HashCache, fresh: bool) -> None:
+    path = root / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BundleError(
+            sentence(f"{root / MANIFEST}: file name", expected="inside the bundle", got=repr(name))
+        )
+    try:
+        size = path.stat().st_size
+        if size != entry.bytes:
+            raise BundleError(
+                sentence(
+                    f"{path} is {'truncated' if size < entry.bytes else 'longer than it was'}",
+                    expected=f"{entry.bytes} bytes",
+                    got=f"{size} bytes",
+                    do=_AGAIN,
+                )
+            )
+        digest = cache.sha256(path, fresh)
+    except FileNotFoundError as error:
+        raise BundleError(
+            sentence(f"{path} is missing", expected=f"{entry.bytes} bytes", got="no file", do=_AGAIN)
+        ) from error
+    except OSError as error:
+        raise BundleError(sentence(f"{path} cannot be read", got=error.strerror, do=_AGAIN)) from error
+    if digest != entry.sha256:
+        raise BundleError(
+            sentence(
+                f"{path} is damaged", expected=f"sha256 {entry.sha256}", got=f"sha256 {digest}", do=_AGAIN
+            )
+        )
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Partial folders whose writer is gone. Who holds the lock still writes, in whatever container."""
+    for folder in path.parent.glob(f"{path.name}.partial-*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_full(error: BaseException) -> bool:
+    """Libraries in other languages report a full disk by text only."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return isinstance(error, Exception) and os.strerror(errno.ENOSPC) in str(error)
+
+
+def _io_error(path: Path, error: BaseException) -> BundleError:
+    if _is_full(error):
+        return BundleError(
+            sentence(
+                f"{path}: the disk is full",
+                expected="room for the whole bundle",
+                got=f"{_free(path)} MB left; what was written of it is removed",
+                do="free some space or choose another disk, and export again",
+            )
+        )
+    return BundleError(sentence(f"{path} cannot be written", got=error, do="choose a folder that is yours"))
+
+
+def _free(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free // 1_000_000
+    return 0
