@@ -22,7 +22,7 @@ class Group:
 
 # First match wins.
 GROUPS = (
-    Group("vision.patches", r"vision/.*(patch_embedding|positional_embedding)"),
+    Group("vision.patches", r"vision/.*(patch_embedding|positional_embedding).*"),
     Group("vision.vit", r"vision/model\.vision_backbone\.image_vit\.transformer\..*"),
     Group("vision.pooling", r"vision/model\.vision_backbone\.image_pooling_2d\..*"),
     Group("vision.projector", r"vision/model\.vision_backbone\.image_projector\..*"),

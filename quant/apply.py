@@ -1,0 +1,65 @@
+"""A folder of float32 graphs becomes a folder of quantized ones, with the plan's account of every tensor group.
+
+Takes *.onnx with external data and a plan; weights are read, quantized and written one at a time. Knows nothing of bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from policy_spec.graphs import GRAPHS
+from quant.plan import GROUPS, Plan
+from quant.rewrite import quantize_model
+
+Progress = Callable[[str, int, int], None]
+_DERIVED = (".values", ".scale")  # parts of a quantized weight, written under the weight's own name
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAccount:
+    """What became of one tensor group."""
+
+    group: str
+    scheme: str
+    reason: str
+    tensors: int
+    bytes: int  # as stored
+
+
+def apply_plan(source: Path, target: Path, plan: Plan, progress: Progress) -> list[GroupAccount]:
+    """Writes every graph of `source` into `target` by the plan. Raises ExportError where a weight is in no group."""
+    target.mkdir(parents=True, exist_ok=True)
+    tally: dict[str, list[int]] = {group.name: [0, 0] for group in GROUPS}
+    for name in GRAPHS:
+        model = ir.load(source / f"{name}.onnx")
+        stage = f"quantize {name}"
+        quantize_model(model, plan)
+        ir.save(
+            model,
+            target / f"{name}.onnx",
+            external_data=f"{name}.onnx.data",
+            callback=lambda _tensor, info, stage=stage: progress(stage, info.index + 1, info.total),  # type: ignore[misc]
+        )
+        count_groups(model, plan, tally)
+    return [
+        GroupAccount(choice.group, choice.scheme, choice.reason, *tally[choice.group])
+        for choice in plan.choices
+        if tally[choice.group][0]
+    ]
+
+
+def count_groups(model: ir.Model, plan: Plan, tally: dict[str, list[int]]) -> None:
+    """Adds each initializer's count and bytes to its group; the parts of a quantized weight count as one tensor."""
+    for name, value in model.graph.initializers.items():
+        if name.startswith("quant."):
+            continue
+        tensor = value.const_value
+        assert tensor is not None
+        weight = next((name.removesuffix(part) for part in _DERIVED if name.endswith(part)), name)
+        entry = tally[plan.choice(str(model.graph.name), weight).group]
+        entry[0] += not name.endswith(".scale")
+        entry[1] += tensor.nbytes

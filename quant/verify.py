@@ -1,0 +1,29 @@
+"""A quantized policy against the full-precision one, as whole actions: the only error a robot feels.
+
+Takes two `run(graph, feeds)`; knows nothing of engines.
+"""
+
+from __future__ import annotations
+
+from policy_spec.compare import Row, cosine, max_abs, row
+from policy_spec.pipeline import Pipeline, Prediction, Run
+
+# precision -> (least cosine, most max|difference|) of the normalised chunk over the robot's dims. INT8: the reference cases'.
+TOLERANCES: dict[str, tuple[float, float]] = {"fp32": (1.0 - 1e-6, 2e-4), "int8": (0.9999, 0.05)}
+
+
+def verify_actions(run: Run, pipeline: Pipeline, full: Prediction, task: tuple, precision: str) -> list[Row]:
+    """Rows for one observation; `task` is (observation, task text, seed), `full` the full-precision answer to it."""
+    observation, text, seed = task
+    got = pipeline.predict(run, observation, text, seed=seed)
+    return action_rows(got, full, pipeline.tag.action_dim, precision)
+
+
+def action_rows(got: Prediction, full: Prediction, action_dim: int, precision: str) -> list[Row]:
+    """Cosine and worst element of the normalised chunk, valid dims only."""
+    likeness, most = TOLERANCES[precision]
+    a, b = got.normalized[..., :action_dim], full.normalized[..., :action_dim]
+    return [
+        Row("actions: cosine", cosine(a, b), likeness, f"max abs {max_abs(a, b):.3g}", at_least=True),
+        row("actions: max abs", a, b, most),
+    ]
