@@ -25,12 +25,12 @@ class Timing:
 
     rate_hz: float = 100.0
     reply_timeout_s: float = 0.02  # for all servos of one request; the wire itself needs 1.4 ms
-    retries: int = 2  # repeated requests to silent servos within a tick
-    silent_fault_s: float = 0.3  # a servo silent for longer latches a fault
+    retries: int = 1  # repeated requests to silent servos within a tick
+    silent_fault_s: float = 0.5  # a servo silent for longer latches a fault
     client_timeout_s: float = 1.0  # no word from the client that drives -> hold
     park_after_s: float = 10.0  # still no word -> the exit policy's end state, slowly
     max_observation_age_s: float = 5.0  # a chunk computed from an older status is refused
-    park_timeout_s: float = 30.0  # parking longer than this keeps torque on and says so
+    park_timeout_s: float = 5.0  # not there so long after the path to the park pose: torque stays on
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,11 @@ class BridgeConfig:
                     do="the bridge listens on this machine only",
                 )
             )
+
+    @property
+    def leaving_s(self) -> float:
+        """The longest that parking and ending may take."""
+        return 2 * math.pi / self.park_speed + self.timing.park_timeout_s + 10.0
 
     @property
     def may_move(self) -> bool:

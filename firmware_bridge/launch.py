@@ -9,19 +9,14 @@ then closes the bridge. Its stdin stays open: when that pipe ends, the bridge kn
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import selectors
 import subprocess
-import sys
-import time
 from types import TracebackType
 from typing import Any
 
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.errors import BridgeError, BridgeGone, from_wire, sentence
 from firmware_bridge.link import BridgeClient
+from firmware_bridge.processes import Lines, spawn
 
 MODULE = "firmware_bridge.daemon"
 
@@ -33,7 +28,7 @@ class BridgeHandle:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], lines: _Lines, endpoint: str, config: BridgeConfig
+        self, process: subprocess.Popen[bytes], lines: Lines, endpoint: str, config: BridgeConfig
     ) -> None:
         self._process = process
         self._lines = lines
@@ -54,13 +49,13 @@ class BridgeHandle:
         """End the bridge and return its last words, which state where the arm is and its torque.
 
         `exit_policy` overrides the configured one. Raises BridgeGone when the process had died before,
-        or does not end within `timeout_s` (default: the parking time plus 5 s); it is never killed,
+        or does not end within `timeout_s` (default: the longest parking); it is never killed,
         because a killed bridge cannot park.
         """
         if self._farewell is not None:
             return self._farewell
         if timeout_s is None:
-            timeout_s = self.config.timing.park_timeout_s + 5.0
+            timeout_s = self.config.leaving_s
         died = not self.alive
         if not died:
             try:
@@ -102,12 +97,8 @@ def start_bridge(config: BridgeConfig, timeout_s: float = 15.0) -> BridgeHandle:
     Raises whatever the bridge raised at its start (PortMissing, ServoMissing, CalibrationMismatch, ...),
     or BridgeGone when it says nothing within `timeout_s`.
     """
-    command = [sys.executable, "-m", MODULE, "--config", "-", "--owned"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=environment
-    )
-    lines = _Lines(process)
+    process = spawn(MODULE, "--config", "-", "--owned")
+    lines = Lines(process)
     try:
         assert process.stdin is not None
         process.stdin.write(config.to_json().encode() + b"\n")
@@ -126,42 +117,9 @@ def start_bridge(config: BridgeConfig, timeout_s: float = 15.0) -> BridgeHandle:
         return BridgeHandle(process, lines, word["endpoint"], config)
     except BaseException:
         process.terminate()  # before `ready` nothing moved; the bridge's own exit policy still applies
-        process.wait(timeout=config.timing.park_timeout_s + 5.0)
+        process.wait(timeout=config.leaving_s)
         lines.close()
         raise
-
-
-class _Lines:
-    """The JSON lines that a bridge prints, read with a deadline."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        self._process = process
-        self._pipe = process.stdout
-        self._pending = b""
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._pipe, selectors.EVENT_READ)
-
-    def read(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next line, or None at the end of the pipe or the deadline."""
-        deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._pending:
-            if not self._selector.select(max(0.0, deadline - time.monotonic())):
-                return None
-            data = os.read(self._pipe.fileno(), 65536)
-            if not data:
-                return None
-            self._pending += data
-        line, self._pending = self._pending.split(b"\n", 1)
-        word: dict[str, Any] = json.loads(line)
-        return word
-
-    def close(self) -> None:
-        self._selector.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):  # the other end is gone
-                    pipe.close()
 
 
 def _ending(process: subprocess.Popen[bytes], word: dict[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import threading
 import time
+import uuid
 from types import TracebackType
 
 import zmq
@@ -34,6 +35,7 @@ class BridgeClient:
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._identity = uuid.uuid4().bytes  # kept when a socket is replaced: still the same driver
         self._drives = False
         self._heard_at = 0.0
         self._newest: Status | None = None
@@ -133,6 +135,7 @@ class BridgeClient:
     def _connect(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IDENTITY, b"c" + self._identity)  # a leading 0 is zmq's own
         socket.connect(self.endpoint)
         return socket
 

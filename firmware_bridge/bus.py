@@ -1,0 +1,228 @@
+"""The servo bus: one owner, one request at a time, every answer matched or reported missing.
+
+Takes a Line, gives bytes and error bytes per servo id. Input is flushed before each request; id, length
+and checksum of every answer must fit; time is monotonic; retries are bounded; a silent servo does not
+hide the others. Knows registers only as rows with an address; nothing of joints or radians.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from firmware_bridge import protocol
+from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoWrong, sentence
+from firmware_bridge.line import Line
+from firmware_bridge.protocol import StatusFrame, StatusParser
+from firmware_bridge.registers import REGISTERS, TORQUE_RECENTRE, Register
+from firmware_bridge.stale import Ask, Debts
+
+SETTLE_S = 0.03  # silence after which no late answer to a single request is expected any more
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went over the bus and what went wrong; shown, never acted upon."""
+
+    requests: int = 0
+    retries: int = 0
+    silent: int = 0  # answers that did not come within their deadline
+    corrupt: int = 0  # frames with a wrong checksum
+    stray_bytes: int = 0  # bytes found before a request, or between frames
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAnswer:
+    """What one sync_read brought: a partial result is a result."""
+
+    frames: Mapping[int, StatusFrame]
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait and how often to ask again."""
+
+    reply_timeout_s: float = 0.02
+    retries: int = 1
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class Bus:
+    """A half-duplex bus of STS3215 servos on `line`; one thread owns it."""
+
+    def __init__(
+        self,
+        line: Line,
+        patience: Patience = DEFAULT_PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.line = line
+        self.patience = patience
+        self.clock = clock
+        self.counters = Counters()
+        self.echo = False  # the adapter sends our own bytes back
+        self._echo_left = b""
+        self._debts = Debts()
+        self._last_sync: tuple[int, tuple[int, ...]] = (0, ())
+
+    # -- one servo
+
+    def ping(self, servo: int) -> StatusFrame | None:
+        """The answer to a ping, None when the servo is silent."""
+        try:
+            return self.ask(servo, protocol.make_ping(servo), 0)
+        except (NoAnswer, CorruptAnswer):
+            return None
+
+    def read_bytes(self, servo: int, address: int, length: int) -> StatusFrame:
+        """`length` bytes from `address`. Raises NoAnswer or CorruptAnswer after the retries."""
+        return self.ask(servo, protocol.make_read(servo, address, length), length)
+
+    def read(self, servo: int, name: str) -> int:
+        """The value of the register `name`. Raises as read_bytes."""
+        register = REGISTERS[name]
+        return register.decode(self.read_bytes(servo, register.address, register.length).data)
+
+    def write(self, servo: int, name: str, value: int) -> None:
+        """Write the register `name`, acknowledged and read back. Raises ServoWrong when it did not keep."""
+        register = REGISTERS[name]
+        _refuse_forbidden(register, [value])
+        self.ask(servo, protocol.make_write(servo, register.address, register.encode(value)), 0)
+        kept = self.read(servo, name)
+        if kept != value:
+            what = f"servo {servo} did not keep {name}"
+            raise ServoWrong(sentence(what, expected=value, got=kept, do="power-cycle the servo, try again"))
+
+    def ask(self, servo: int, request: bytes, length: int) -> StatusFrame:
+        """The one answer to `request`, `length` data bytes long. Raises NoAnswer or CorruptAnswer."""
+        corrupt = False
+        tries = 1 + self.patience.retries
+        for attempt in range(tries):
+            if attempt:
+                self.counters.retries += 1
+                self.settle()
+            parser = StatusParser((servo,), length)
+            self.send(request)
+            frames = self._collect(parser, 1)
+            if frames:
+                return frames[0]
+            self.counters.silent += 1
+            corrupt = corrupt or bool(parser.garbage or parser.pending)
+        self.settle()
+        if corrupt:
+            do = "check the cable, the baud rate, and that no two servos share an id"
+            what = f"servo {servo} answers with corrupt bytes"
+            raise CorruptAnswer(
+                sentence(what, expected="an intact frame", got=f"none in {tries} tries", do=do)
+            )
+        do = "check the servo's cable and the arm's power supply"
+        raise NoAnswer(sentence(f"servo {servo} does not answer", got=f"silence to {tries} requests", do=do))
+
+    # -- all servos
+
+    def sync_write(self, name: str, values: Mapping[int, int]) -> None:
+        """One frame for all; nobody answers."""
+        register = REGISTERS[name]
+        _refuse_forbidden(register, values.values())
+        rows = {servo: register.encode(value) for servo, value in values.items()}
+        self.send(protocol.make_sync_write(register.address, register.length, rows))
+        if self.echo:  # take our echo off the line now, or the next answer would begin with it
+            deadline = self.clock() + self.patience.reply_timeout_s
+            while self._echo_left and (self.receive(deadline) or self.clock() < deadline):
+                pass
+
+    def sync_read(self, address: int, length: int, servos: Sequence[int]) -> SyncAnswer:
+        """`length` bytes from `address` of every servo in one request; the silent ones asked again.
+
+        An answer to an earlier request is never taken for this one's (see stale.py), even if it comes
+        after the flush: its length differs.
+        """
+        frames: dict[int, StatusFrame] = {}
+        left = tuple(servos)
+        for attempt in range(1 + self.patience.retries):
+            ask = self._debts.ask(left, self.clock())
+            if not ask.servos:
+                break
+            self.counters.retries += attempt > 0
+            frames.update(self._sync_once(address, length, ask))
+            left = tuple(servo for servo in servos if servo not in frames)
+            if not left:
+                break
+        return SyncAnswer(frames, left)
+
+    def _sync_once(self, address: int, length: int, ask: Ask) -> dict[int, StatusFrame]:
+        stray = self.send(protocol.make_sync_read(address, length + ask.extra, ask.servos))
+        if stray:  # the last request was answered more than once: more of that may still come
+            self._debts.unanswered(*self._last_sync, now=self.clock())
+        self._last_sync = (ask.extra, ask.servos)
+        parser = StatusParser(ask.servos, length + ask.extra)
+        frames = {frame.servo: frame for frame in self._collect(parser, len(ask.servos))}
+        if len(frames) < len(ask.servos):
+            missing = [servo for servo in ask.servos if servo not in frames]
+            self.counters.silent += len(missing)
+            self._debts.unanswered(ask.extra, missing, self.clock())
+        return frames
+
+    # -- bytes
+
+    def send(self, request: bytes) -> int:
+        """Flush the input, then send; returns how many stray bytes were waiting."""
+        stray = self.line.flush_input()
+        self.counters.stray_bytes += stray
+        self.counters.requests += 1
+        self.line.send(request)
+        self._echo_left = request if self.echo else b""
+        return stray
+
+    def receive(self, deadline: float) -> bytes:
+        """What arrives next without the echo of our own request; b"" at the deadline."""
+        while True:
+            data = self.line.receive(deadline)
+            if not data or not self._echo_left:
+                return data
+            same = min(len(data), len(self._echo_left))
+            if data[:same] != self._echo_left[:same]:  # a collision: the parser finds its way
+                self._echo_left = b""
+                return data
+            self._echo_left, data = self._echo_left[same:], data[same:]
+            if data:
+                return data
+
+    def settle(self, quiet_s: float = SETTLE_S) -> None:
+        """Wait until the line was silent for `quiet_s`, so that no late answer meets the next request."""
+        self._echo_left = b""
+        give_up = self.clock() + 10 * quiet_s
+        while self.clock() < give_up and self.line.receive(self.clock() + quiet_s):
+            pass
+
+    def close(self) -> None:
+        self.line.close()
+
+    def _collect(self, parser: StatusParser, count: int) -> list[StatusFrame]:
+        deadline = self.clock() + self.patience.reply_timeout_s
+        frames: list[StatusFrame] = []
+        seen: set[int] = set()
+        while len(seen) < count:
+            data = self.receive(deadline)
+            if not data:
+                break
+            for frame in parser.feed(data):
+                frames.append(frame)
+                seen.add(frame.servo)
+        self.counters.corrupt += parser.corrupt
+        self.counters.stray_bytes += parser.garbage
+        return frames
+
+
+def _refuse_forbidden(register: Register, values: Collection[int]) -> None:
+    if register.name == "Torque_Enable" and TORQUE_RECENTRE in values:
+        do = "write Homing_Offset through the calibration instead"
+        raise ServoWrong(
+            sentence(
+                f"Torque_Enable = {TORQUE_RECENTRE} would move the arm's zero", expected="0, 1, 2", do=do
+            )
+        )

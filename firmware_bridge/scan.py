@@ -1,0 +1,71 @@
+"""Finding out who is on a bus: an echoing adapter, servos that answer, ids used twice.
+
+Takes a Bus, gives ids. For connecting only: it waits for silence, which a tick must never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from firmware_bridge import protocol
+from firmware_bridge.bus import Bus
+from firmware_bridge.errors import ServoDuplicate, sentence
+from firmware_bridge.protocol import StatusParser
+from firmware_bridge.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+
+ECHO_PROBE_ID = protocol.MAX_ID  # LeRobot scans ids up to 0xFC, so nobody lives here
+DUPLICATE_PROBES = 3
+DUPLICATE_VERDICT = 2  # odd answers of that many probes; one alone may be a glitch of the line
+
+
+def probe_echo(bus: Bus) -> bool:
+    """Set and return `bus.echo`: whether the adapter sends our own bytes back. Moves nothing."""
+    ping = protocol.make_ping(ECHO_PROBE_ID)
+    bus.echo = False
+    bus.send(ping)
+    heard = b""
+    deadline = bus.clock() + bus.patience.reply_timeout_s
+    while len(heard) < len(ping) and (data := bus.receive(deadline)):
+        heard += data
+    bus.echo = heard.startswith(ping)
+    return bus.echo
+
+
+def scan(bus: Bus, servos: Iterable[int]) -> tuple[int, ...]:
+    """Which of `servos` answer. Raises ServoDuplicate when two servos share an id.
+
+    Two servos answer a ping at once with equal bytes, which looks like one servo. So a block that differs
+    between any two servos (position, load, voltage) is read as well: there the two collide.
+    """
+    found = []
+    for servo in servos:
+        if not any(_hear_out(bus, servo, protocol.make_ping(servo), 0)[1] for _ in range(2)):
+            continue
+        found.append(servo)
+        request = protocol.make_read(servo, TELEMETRY_ADDRESS, TELEMETRY_LENGTH)
+        heard = [_hear_out(bus, servo, request, TELEMETRY_LENGTH) for _ in range(DUPLICATE_PROBES)]
+        clean = (1, TELEMETRY_LENGTH + protocol.OVERHEAD)
+        if sum(result != clean and result[1] > 0 for result in heard) >= DUPLICATE_VERDICT:
+            raise ServoDuplicate(
+                sentence(
+                    f"more than one servo answers to id {servo}",
+                    expected=f"1 intact frame of {clean[1]} bytes to each of {DUPLICATE_PROBES} requests",
+                    got="; ".join(f"{frames} intact in {size} bytes" for frames, size in heard),
+                    do=f"connect the servos of id {servo} one at a time and give one another id; "
+                    "if only one has it, check its cable",
+                )
+            )
+    return tuple(found)
+
+
+def _hear_out(bus: Bus, servo: int, request: bytes, length: int) -> tuple[int, int]:
+    """(intact frames, bytes) that come until the line is silent."""
+    bus.send(request)
+    parser = StatusParser((servo,), length)
+    frames, size = 0, 0
+    deadline = bus.clock() + bus.patience.reply_timeout_s
+    while data := bus.receive(deadline):
+        frames += len(parser.feed(data))
+        size += len(data)
+        deadline = bus.clock() + bus.patience.reply_timeout_s / 4
+    return frames, size
