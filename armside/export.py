@@ -1,0 +1,62 @@
+"""`armside export CHECKPOINT BUNDLE`: cut, fold, verify, quantize, write; whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, or a Hugging Face id ORG/NAME")
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder to write")
+    parser.add_argument("--target", default="x86-cpu", help="the computer that runs it (default: x86-cpu)")
+    parser.add_argument("--precision", default="int8", help="fp32 or int8 (default: int8)")
+    parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
+    parser.add_argument(
+        "--cameras", type=int, metavar="N", help="pictures per call (default: the norm tag's)"
+    )
+    parser.add_argument(
+        "--prompt-tokens", type=int, metavar="S", help="longest prompt (default: room for a long task)"
+    )
+    parser.add_argument(
+        "--image-attention",
+        choices=("bidirectional", "causal"),
+        default="bidirectional",
+        help="whether image tokens see each other; fine-tunes made without it want causal",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Makes the bundle and says what it is, how long it took and what it needed."""
+    from armside.make_bundle import ExportOptions, export_bundle
+    from armside.progress import stages
+    from armside.say import seconds, size
+    from export.build import GraphOptions
+
+    options = ExportOptions(
+        checkpoint=args.checkpoint,
+        bundle=args.bundle,
+        target=args.target,
+        precision=args.precision,
+        revision=args.revision,
+        graphs=GraphOptions(args.cameras, args.prompt_tokens, args.image_attention),
+        overwrite=args.overwrite,
+    )
+    with stages() as progress:
+        result = export_bundle(options, progress)
+    manifest = result.manifest
+    source = manifest.source.name + (f" at {manifest.source.revision}" if manifest.source.revision else "")
+    worst = max(manifest.parity, key=lambda row: row.error / row.tolerance if not row.at_least else 0.0)
+    print(
+        f"{result.path}: {source}, {manifest.precision} for {manifest.target}, {size(manifest.total_bytes)}"
+    )
+    tightest = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
+    print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tightest}")
+    # ru_maxrss is in kB on Linux.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
+    print(f"took {seconds(result.seconds)}, peak memory {size(peak)}")
+    print(f"next: armside inspect {result.path}")
+    return 0
