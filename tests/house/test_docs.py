@@ -1,0 +1,93 @@
+"""The pages against the program: verbs, options, make targets, files in the tree and links all exist."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from armside.cli import VERBS, build_parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def shell_lines(text: str) -> Iterator[list[str]]:
+    """The words of each command in fenced shell blocks, comments and line ends joined away."""
+    for block in re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in line.split("&&"):
+                words = shlex.split(command, comments=True)
+                if words:
+                    yield words
+
+
+def verb_parser(verb: str) -> argparse.ArgumentParser:
+    """The parser of one verb."""
+    actions = build_parser(verb)._subparsers._group_actions  # argparse has no public way to it
+    return actions[0].choices[verb]
+
+
+def problems(text: str) -> Iterator[str]:
+    """What a page says that the program does not know."""
+    for words in shell_lines(text):
+        if words[0] == "make":
+            given = [w for w in words[1:] if "=" not in w]
+            yield from (f"make {w}" for w in given if w not in TARGETS)
+        if words[0] == "armside" and not words[1].startswith("-"):
+            yield from _verb_problems(words)
+
+
+def _verb_problems(words: list[str]) -> Iterator[str]:
+    verb = words[1]
+    if verb not in VERBS:
+        yield f"armside {verb}"
+        return
+    known = verb_parser(verb)._option_string_actions
+    yield from (
+        f"armside {verb} {w}" for w in words[2:] if w.startswith("--") and w.partition("=")[0] not in known
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    assert list(problems(page.read_text())) == []
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    commands = [" ".join(words) for words in shell_lines((ROOT / "README.md").read_text())]
+    assert "make demo" in commands and "make test" in commands
+
+
+def test_what_does_not_exist_is_found() -> None:
+    page = "```sh\nmake coffee\narmside fly --high\narmside init x --preset tiny --wings   # no\n```\n"
+    assert list(problems(page)) == ["make coffee", "armside fly", "armside init --wings"]
+
+
+def test_the_tree_names_what_is_there() -> None:
+    tree = re.search(
+        r"^## The tree\n+```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    folder, named = ROOT, []
+    for line in tree[1].splitlines():
+        name = line.split()[0] if line.strip() else ""
+        if line.startswith(" ") and name:
+            named.append(folder / name)
+        elif name:
+            folder = ROOT / name
+            named.append(folder)
+    assert len(named) >= 9
+    assert [str(path.relative_to(ROOT)) for path in named if not path.exists()] == []
+    listed = {path.name for path in named}
+    assert {f.parent.name for f in ROOT.glob("*/__init__.py")} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
