@@ -1,0 +1,61 @@
+"""The contract of an engine: it runs the graphs of one bundle, on one kind of hardware.
+
+`run` is what policy_spec.pipeline calls. Feeds and outputs are numpy arrays, named as in policy_spec.graphs.
+Returned arrays live in buffers that were made when the engine was opened: the next call of the same graph
+overwrites them, and feeding one of them to the graph that takes it costs no copy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What a graph says of one of its inputs or outputs."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`threads` 0: one per physical core that this process may use."""
+
+    threads: int = 0
+
+
+class Engine(Protocol):
+    """Opened by a function of its module; see ort_engine.open_engine."""
+
+    name: str  # "onnxruntime 1.23.2, CPUExecutionProvider, 4 threads"
+
+    def run(self, graph: str, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def tensors(self, graph: str) -> tuple[TensorInfo, ...]: ...
+
+    def close(self) -> None: ...
+
+
+def physical_cores() -> int:
+    """Cores, not hardware threads, that this process may run on. 1 where the system does not say."""
+    allowed = os.sched_getaffinity(0)
+    cores = set()
+    for cpu in allowed:
+        folder = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            package = (folder / "physical_package_id").read_text()
+            cores.add((package, (folder / "core_id").read_text()))
+        except OSError:  # no sysfs: count every processor as a core
+            cores.add((str(cpu), ""))
+    return max(1, len(cores))
