@@ -1,6 +1,7 @@
 """checkpoint -> bundle: the road through export and quant, checked at each door, written whole or not at all.
 
-Joins what may not know each other: export (float32 graphs that agree with the model), quant (a plan's schemes) and the bundle.
+Joins what may not know each other: export (float32 graphs that agree with the model), quant (a plan's schemes) and
+the bundle.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from export import build, hub
@@ -39,7 +40,7 @@ class ExportOptions:
     target: str = "x86-cpu"
     precision: str = "int8"
     revision: str | None = None
-    graphs: build.GraphOptions = build.GraphOptions()
+    graphs: build.GraphOptions = field(default_factory=build.GraphOptions)
     overwrite: bool = False
 
 
@@ -87,7 +88,9 @@ def verify_bundle(folder: Path, built: build.Built, precision: str, progress: Pr
 
 
 def golden_of(built: build.Built, own: Answer) -> Golden:
-    """What a session reproduces: the bundle's own answer, and a few stage values for boards that check graph by graph."""
+    """What a session reproduces: the bundle's own answer, and a few stage values for boards that check graph by
+    graph.
+    """
     last = f"{built.spec.layers - 1:02d}"
     return Golden(
         tag=built.pipeline.tag.tag,
@@ -118,9 +121,7 @@ def make_manifest(
         bracket=sizes.bracket,
         horizon=sizes.horizon,
         image_attention=options.graphs.image_attention,
-        graphs={
-            name: GraphFile(spec, f"{name}.onnx", OPSET, data=f"{name}.onnx.data") for name, spec in specs.items()
-        },
+        graphs={name: GraphFile(spec, f"{name}.onnx", OPSET, data=f"{name}.onnx.data") for name, spec in specs.items()},
         arm=arms_of(built.spec.tags),
         plan=tuple(PlanEntry(a.group, a.tensors, a.scheme, a.reason, a.bytes) for a in accounts),
         parity=tuple(rows),
@@ -144,7 +145,7 @@ def write_reports(folder: Path, manifest: Manifest) -> None:
         "",
         "## Parity",
         "",
-        "Graphs against the reference model, then the bundle's own chunk against full precision, on the golden observation.",
+        "Graphs against the reference model, then the bundle's own chunk against full precision: the golden case.",
         "",
         "```",
         table(manifest.parity),

@@ -1,7 +1,7 @@
 """A checkpoint becomes a folder of float32 graphs that agree with the reference model.
 
-Takes a checkpoint directory, gives *.onnx with external data, spec.json, tokenizer.json and the reference's answer to the
-golden observation. Knows nothing of precisions (quant) nor of bundles: `armside export` joins them.
+Takes a checkpoint directory, gives *.onnx with external data, spec.json, tokenizer.json and the reference's answer
+to the golden observation. Knows nothing of precisions (quant) nor of bundles: `armside export` joins them.
 """
 
 from __future__ import annotations
@@ -65,13 +65,18 @@ class Built:
 
 
 def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) -> Sizes:
-    """The sizes of an export. Raises UsageError where the cameras are not known, PromptError where a prompt cannot fit."""
+    """The sizes of an export. Raises UsageError where the cameras are not known, PromptError where a prompt cannot
+    fit.
+    """
     check_image_attention(options.image_attention)
     cameras = options.cameras or max(len(tag.camera_slots) for tag in spec.tags.values())
     if cameras < 1:
         raise UsageError(
-            sentence("this checkpoint names no cameras", expected="the number that the policy was trained with",
-                     do="give --cameras N")
+            sentence(
+                "this checkpoint names no cameras",
+                expected="the number that the policy was trained with",
+                do="give --cameras N",
+            )
         )
     tokenizer = spec.tokenizer(tokenizer_path)
     horizon = max(tag.horizon for tag in spec.tags.values())
@@ -79,15 +84,21 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
 
 
 def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built:
-    """Writes and verifies the graphs. Raises CheckpointError, TensorError or ExportError; the folder is the caller's."""
+    """Writes and verifies the graphs. Raises CheckpointError, TensorError or ExportError; the folder is the
+    caller's.
+    """
     checkpoint = Checkpoint(checkpoint_dir)
     progress("check tensors", 0, 1)
     checkpoint.check()
     spec = PolicySpec.from_checkpoint(checkpoint_dir)
     if spec.action_mode == "discrete":
         raise CheckpointError(
-            sentence("this checkpoint predicts discrete actions only", expected="action_mode continuous or both",
-                     got=spec.action_mode, do="use a checkpoint with an action expert")
+            sentence(
+                "this checkpoint predicts discrete actions only",
+                expected="action_mode continuous or both",
+                got=spec.action_mode,
+                do="use a checkpoint with an action expert",
+            )
         )
     sizes = plan_sizes(spec, checkpoint_dir / "tokenizer.json", options)
     folder.mkdir(parents=True, exist_ok=True)

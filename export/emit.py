@@ -1,9 +1,10 @@
 """Writes ONNX nodes one at a time, with weights taken lazily from a checkpoint.
 
-A thin layer over onnx_ir's Tape. Linear layers become MatMul (+ Add), never Gemm: quantizers and weight-only kernels skip
-Gemm. Node names are the weights' released names, so a plan can speak of tensor groups. Parts that overflow float16 are
-written inside `island(...)`: their nodes carry the island's name in metadata, and a lower-precision pass keeps them float32
-(facts: image features reach 1.7e4 and pooling scores 8e4, so RMS norms, softmax, QK^T and pooling attention overflow).
+A thin layer over onnx_ir's Tape. Linear layers become MatMul (+ Add), never Gemm: quantizers and weight-only
+kernels skip Gemm. Node names are the weights' released names, so a plan can speak of tensor groups. Parts that
+overflow float16 are written inside `island(...)`: their nodes carry the island's name in metadata, and a lower-
+precision pass keeps them float32 (docs/sources.md, overflow: image features reach 1.7e4 and pooling scores 8e4, so
+RMS norms, softmax, QK^T and pooling attention overflow).
 """
 
 from __future__ import annotations
@@ -22,8 +23,29 @@ ISLAND = "armside.float32_island"
 # Every operator that may appear in an exported graph: accepted by ONNX Runtime's CPU provider and by TensorRT 10 and
 # TensorRT-RTX. A test holds the graphs to this table.
 OPERATORS = frozenset(
-    "Add Cast Concat Div Gather Gelu LayerNormalization MatMul Max Mul Pow ReduceMean ReduceSum Reshape Sigmoid "
-    "Softmax Split Sqrt Sub Transpose Unsqueeze".split()
+    [
+        "Add",
+        "Cast",
+        "Concat",
+        "Div",
+        "Gather",
+        "Gelu",
+        "LayerNormalization",
+        "MatMul",
+        "Max",
+        "Mul",
+        "Pow",
+        "ReduceMean",
+        "ReduceSum",
+        "Reshape",
+        "Sigmoid",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 
 Lazy = Callable[[], np.ndarray]
@@ -40,7 +62,7 @@ class Emit:
         self._islands: list[str] = []
         self._names: dict[str, int] = {}
 
-    # -- values ----------------------------------------------------------------------------------------------------------
+    # -- values --
     def input(self, name: str, dtype: ir.DataType, shape: Sequence[int]) -> ir.Value:
         """A graph input of static shape."""
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
@@ -74,7 +96,7 @@ class Emit:
         """A float32 scalar constant, named by its value."""
         return self.const(f"f32_{value!r}", np.array(value, dtype=np.float32))
 
-    # -- nodes -----------------------------------------------------------------------------------------------------------
+    # -- nodes --
     @contextmanager
     def island(self, name: str) -> Iterator[None]:
         """Nodes written inside stay float32 in every precision."""
@@ -108,8 +130,10 @@ class Emit:
         return self.op("Transpose", x, perm=list(perm))
 
     def rms_norm(self, x: ir.Value, eps: float, weight: ir.Value) -> ir.Value:
-        """x / sqrt(mean(x^2) + eps) * weight: the pattern that ONNX Runtime fuses into one kernel, which it does only with a
-        weight. A norm without one takes `flat`, which may carry a scale that would otherwise be a node of its own."""
+        """x / sqrt(mean(x^2) + eps) * weight: the pattern that ONNX Runtime fuses into one kernel, which it does
+        only with a weight. A norm without one takes `flat`, which may carry a scale that would otherwise be a
+        node of its own.
+        """
         with self.island("rms_norm"):
             mean = self.op("ReduceMean", self.op("Pow", x, self.scalar(2.0)), self.ints(-1), keepdims=1)
             x = self.op("Div", x, self.op("Sqrt", self.op("Add", mean, self.scalar(eps))))
@@ -134,7 +158,7 @@ class Emit:
         """silu(gate) * up."""
         return self.op("Mul", self.op("Mul", gate, self.op("Sigmoid", gate)), up)
 
-    # -- the model -------------------------------------------------------------------------------------------------------
+    # -- the model --
     def model(self, outputs: Sequence[tuple[ir.Value, str, ir.DataType, Sequence[int]]]) -> ir.Model:
         """The finished graph; outputs as (value, name, dtype, shape)."""
         named = []
@@ -152,7 +176,9 @@ class Emit:
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="armside")
 
 
-def rope_constants(emit: Emit, name: str, cos: np.ndarray, sin: np.ndarray, scale: float = 1.0) -> tuple[ir.Value, ir.Value]:
+def rope_constants(
+    emit: Emit, name: str, cos: np.ndarray, sin: np.ndarray, scale: float = 1.0
+) -> tuple[ir.Value, ir.Value]:
     """cos and signed sin [length, d], times `scale`: the attention scale rides on Q's tables, so it costs nothing
     (and stands on Q, as TensorRT 10.3 needs it)."""
     half = cos.shape[-1] // 2

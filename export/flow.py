@@ -1,7 +1,7 @@
 """The `flow` graph: one Euler step of the action expert.
 
-The time embedding and every adaLN modulation depend only on the step, so they are a table [steps, ...] computed here by the
-reference model; the modulation weights (a third of the expert) are not in the engine.
+The time embedding and every adaLN modulation depend only on the step, so they are a table [steps, ...] computed
+here by the reference model; the modulation weights (a third of the expert) are not in the engine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ class FlowGraph:
         self.conditioning = conditioning(weights, c, steps)
 
     def velocity(
-        self, x: ir.Value, step: ir.Value, kv: list[tuple[ir.Value, ir.Value]], biases: tuple[ir.Value, ir.Value], horizon: int
+        self,
+        x: ir.Value,
+        step: ir.Value,
+        kv: list[tuple[ir.Value, ir.Value]],
+        biases: tuple[ir.Value, ir.Value],
+        horizon: int,
     ) -> ir.Value:
         """trajectory -> velocity [1, H, A]."""
         emit, c = self.emit, self.c
@@ -70,7 +75,9 @@ class FlowGraph:
             mod = self._modulation(f"{name}.modulation", 9, step)
             inner = self._self_attention(self._modulate(x, mod[0], mod[1]), self_bias, f"{name}.self_attn", horizon)
             x = emit.op("Add", x, emit.op("Mul", mod[2], inner))
-            inner = self._cross_attention(self._modulate(x, mod[3], mod[4]), k, v, cross_bias, f"{name}.cross_attn", horizon)
+            inner = self._cross_attention(
+                self._modulate(x, mod[3], mod[4]), k, v, cross_bias, f"{name}.cross_attn", horizon
+            )
             x = emit.op("Add", x, emit.op("Mul", mod[5], inner))
             inner = self._mlp(self._modulate(x, mod[6], mod[7]), f"{name}.mlp")
             x = emit.op("Add", x, emit.op("Mul", mod[8], inner))

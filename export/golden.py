@@ -1,7 +1,7 @@
 """The golden observation: a made-up but fixed scene, state and task, and the reference model's answer to it.
 
-The same numbers are made on any machine (no random generator in the pictures), so that a bundle can carry its answer and a
-session can reproduce it before it says it is ready.
+The same numbers are made on any machine (no random generator in the pictures), so that a bundle can carry its
+answer and a session can reproduce it before it says it is ready.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ HEIGHT, WIDTH = 240, 320
 
 
 def picture(index: int) -> np.ndarray:
-    """One camera's view, uint8 [240, 320, 3]: gradients, a table edge, and two boxes that move with the camera's index."""
+    """One camera's view, uint8 [240, 320, 3]: gradients, a table edge, and two boxes that move with the camera's
+    index.
+    """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.int32)
     image = np.stack([(x * 3 + index * 40) % 256, (y * 2 + x // 4) % 256, (x + y + index * 90) % 256], axis=-1)
     image[HEIGHT * 2 // 3 :] = (image[HEIGHT * 2 // 3 :] + np.array([120, 96, 72])) // 2

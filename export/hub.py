@@ -29,17 +29,13 @@ class ResolvedCheckpoint:
     revision: str | None  # the commit's hash; None for a directory
 
 
-def resolve_checkpoint(
-    ref: str, *, revision: str | None = None, cache_dir: Path | None = None
-) -> ResolvedCheckpoint:
+def resolve_checkpoint(ref: str, *, revision: str | None = None, cache_dir: Path | None = None) -> ResolvedCheckpoint:
     """A directory is taken as it is; ORG/NAME is fetched. Raises HubError, CheckpointError, UsageError."""
     folder = Path(ref).expanduser()
     if folder.is_dir():
         if revision is not None:
             raise UsageError(
-                sentence(
-                    "--revision", expected="a Hugging Face id", got=f"the directory {ref}", do="leave it out"
-                )
+                sentence("--revision", expected="a Hugging Face id", got=f"the directory {ref}", do="leave it out")
             )
         return ResolvedCheckpoint(folder.resolve(), str(folder.resolve()), None)
     if not HUB_ID.fullmatch(ref):

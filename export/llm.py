@@ -47,7 +47,10 @@ class LlmGraph:
         outputs = []
         for i in range(c.num_layers):
             x, kv = self._layer(x, bias, i)
-            shapes = ((1, *self._expert_heads(), self.bracket), (1, self._expert_heads()[0], self.bracket, self._expert_heads()[1]))
+            shapes = (
+                (1, *self._expert_heads(), self.bracket),
+                (1, self._expert_heads()[0], self.bracket, self._expert_heads()[1]),
+            )
             outputs += [
                 (value, f"{which}_{i:02d}", ir.DataType.FLOAT, shape)
                 for value, which, shape in zip(kv, "kv", shapes, strict=True)
@@ -146,7 +149,7 @@ class LlmGraph:
 
     def _context(self, k: ir.Value, v: ir.Value) -> tuple[ir.Value, ir.Value]:
         """This layer's K and V in the expert's width: k [1, h, d, S] ready for the product, v [1, h, S, d]."""
-        emit, e = self.emit, self.config.expert
+        e = self.config.expert
         return (
             self._context_one(k, f"{EXPERT}.context_k_proj", e.qk_norm, (0, 2, 3, 1)),
             self._context_one(v, f"{EXPERT}.context_v_proj", False, (0, 2, 1, 3)),

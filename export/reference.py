@@ -1,6 +1,7 @@
 """The reference model behind the graphs' own contract: the slow truth that every graph is compared with.
 
-`TorchRunner(graph, feeds)` takes and gives what the exported graphs do, computed by train.model with nothing folded or cut.
+`TorchRunner(graph, feeds)` takes and gives what the exported graphs do, computed by train.model with nothing folded
+or cut.
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ class TorchRunner:
     def _flow(self, feeds: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         x, mask = feeds["trajectory"], feeds["dim_mask"]
         names = kv_names(self.model.config.expert.num_layers)
-        context = [
-            (feeds[k].transpose(2, 3), feeds[v]) for k, v in zip(names[::2], names[1::2], strict=True)
-        ]
+        context = [(feeds[k].transpose(2, 3), feeds[v]) for k, v in zip(names[::2], names[1::2], strict=True)]
         visible, steps = feeds["context_bias"][:, 0, 0] == 0, feeds["horizon_bias"][:, 0, 0] == 0
         masks = Masks(x.shape[1], self.model.config.expert, visible, None if bool(steps.all()) else steps)
         t = feeds["step"].float() / self.steps

@@ -1,7 +1,8 @@
-"""Runs a folder of graphs on ONNX Runtime's CPU provider, plainly: the `run(graph, feeds)` that verification is done with.
+"""Runs a folder of graphs on ONNX Runtime's CPU provider, plainly: the `run(graph, feeds)` that verification is
+done with.
 
-Opens a graph when first asked for it and keeps nothing bound; the robot's runtime is edge's Session, which is verified
-against the same numbers.
+Opens a graph when first asked for it and keeps nothing bound; the robot's runtime is edge's Session, which is
+verified against the same numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class OrtRunner:
         self.folder = Path(folder)
         self.options = ort.SessionOptions()
         self.options.intra_op_num_threads = threads
-        # Idle sessions that spin slow each other threefold on two cores (packages facts, section 4).
+        # Idle sessions that spin slow each other threefold on two cores (docs/sources.md, idle threads).
         self.options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.options.log_severity_level = 3
         self._sessions: dict[str, ort.InferenceSession] = {}

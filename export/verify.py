@@ -1,7 +1,7 @@
 """Each graph against the reference model on the golden observation, then the whole action; and a negative control.
 
-A graph is fed what the reference gives its predecessor, so that an error names its own stage. The whole action then runs
-end to end. Another noise seed must give another chunk: a comparison that cannot fail would pass everything.
+A graph is fed what the reference gives its predecessor, so that an error names its own stage. The whole action then
+runs end to end. Another noise seed must give another chunk: a comparison that cannot fail would pass everything.
 """
 
 from __future__ import annotations

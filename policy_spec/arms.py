@@ -1,10 +1,12 @@
-"""Which arms the released norm tags were trained for. A tag that is not here does not say; its action dims still must fit."""
+"""Which arms the released norm tags were trained for. A tag that is not here does not say; its action dims still
+must fit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Source: the released checkpoints' norm_stats.json tags (molmoact2 facts, 1.2; servo facts, 3.1 and 3.2).
+# Source: docs/sources.md, norm tags.
 TAG_ARMS: dict[str, tuple[str, ...]] = {
     "so100_so101_molmoact2": ("so100", "so101"),
     "yam_dual_molmoact2": ("bi-yam",),

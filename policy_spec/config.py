@@ -32,9 +32,7 @@ class _Section:
     def get(self, key: str, kind: type, default: Any = ...) -> Any:
         value = self.data.get(key, default)
         if value is ...:
-            raise CheckpointError(
-                sentence(f"config.json: {self.name}.{key} is missing", expected=kind.__name__)
-            )
+            raise CheckpointError(sentence(f"config.json: {self.name}.{key} is missing", expected=kind.__name__))
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
@@ -50,9 +48,7 @@ class _Section:
     def size(self, key: str) -> int:
         value: int = self.get(key, int)
         if value is None or value < 1:
-            raise CheckpointError(
-                sentence(f"config.json: {self.name}.{key}", expected="a positive integer", got=value)
-            )
+            raise CheckpointError(sentence(f"config.json: {self.name}.{key}", expected="a positive integer", got=value))
         return value
 
     def refuse_unless(self, key: str, allowed: tuple[Any, ...], default: Any = ...) -> Any:
@@ -224,9 +220,7 @@ def _text(s: _Section) -> TextConfig:
     s.refuse_unless("rope_scaling_layers", (None,), default=None)
     rope = s.data.get("rope_parameters") or s.data.get("rope_scaling") or {}
     if rope.get("rope_type", "default") != "default":
-        raise CheckpointError(
-            sentence("config.json: text_config rope type", expected="default", got=rope["rope_type"])
-        )
+        raise CheckpointError(sentence("config.json: text_config rope type", expected="default", got=rope["rope_type"]))
     theta = s.data.get("rope_theta", rope.get("rope_theta"))
     if not isinstance(theta, int | float):
         raise CheckpointError(sentence("config.json: text_config.rope_theta is missing", expected="a number"))

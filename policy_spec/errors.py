@@ -1,18 +1,18 @@
 """One tree of errors for everything but the servo bus (which has its own in firmware_bridge).
 
-    ArmsideError
-    +-- CheckpointError     a checkpoint's files, tensors or configuration
-    |   +-- TensorError     a missing, extra or misshapen tensor
-    |   +-- HubError        a checkpoint that could not be fetched
-    +-- SpecError           what a policy says of itself: tags, cameras, frames
-    +-- ObservationError    what a robot or camera gave: shapes, NaN, counts
-    +-- PromptError         a task that does not fit the prompt bracket
-    +-- BundleError         a bundle that is corrupt, truncated or from a newer version
-    +-- ExportError         a graph that could not be made or does not agree with the model
-    +-- SessionError        an engine that could not be opened or does not reproduce its golden
-    +-- CameraError         a camera that is not there or stopped
-    +-- RecordingError      a recording that cannot be written or read
-    +-- UsageError          a command line that cannot be obeyed
+ArmsideError
++-- CheckpointError     a checkpoint's files, tensors or configuration
+|   +-- TensorError     a missing, extra or misshapen tensor
+|   +-- HubError        a checkpoint that could not be fetched
++-- SpecError           what a policy says of itself: tags, cameras, frames
++-- ObservationError    what a robot or camera gave: shapes, NaN, counts
++-- PromptError         a task that does not fit the prompt bracket
++-- BundleError         a bundle that is corrupt, truncated or from a newer version
++-- ExportError         a graph that could not be made or does not agree with the model
++-- SessionError        an engine that could not be opened or does not reproduce its golden
++-- CameraError         a camera that is not there or stopped
++-- RecordingError      a recording that cannot be written or read
++-- UsageError          a command line that cannot be obeyed
 """
 
 from __future__ import annotations

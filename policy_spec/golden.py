@@ -1,8 +1,8 @@
 """golden.npz: one observation, and what a bundle's own graphs answered to it when they were made.
 
-Written by the exporter, reproduced by a session before it says it is ready. Arrays only, no objects. `actions` is the bundle's
-own answer in policy units; `reference_*` is the full-precision model's; `stage_*` are intermediate values (features, first and
-last K and V) for boards that verify graph by graph.
+Written by the exporter, reproduced by a session before it says it is ready. Arrays only, no objects. `actions` is
+the bundle's own answer in policy units; `reference_*` is the full-precision model's; `stage_*` are intermediate
+values (features, first and last K and V) for boards that verify graph by graph.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ class Golden:
     def save(self, folder: Path) -> None:
         """Writes golden.npz into a folder."""
         arrays: dict[str, Any] = {
-            name: np.asarray(getattr(self, name))
-            for name in ("tag", "task", "seed", "state", "actions", "normalized")
+            name: np.asarray(getattr(self, name)) for name in ("tag", "task", "seed", "state", "actions", "normalized")
         }
         arrays |= {"reference_actions": self.reference_actions, "reference_normalized": self.reference_normalized}
         arrays |= {f"image_{i}": image for i, image in enumerate(self.images)}

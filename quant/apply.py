@@ -1,6 +1,7 @@
 """A folder of float32 graphs becomes a folder of quantized ones, with the plan's account of every tensor group.
 
-Takes *.onnx with external data and a plan; weights are read, quantized and written one at a time. Knows nothing of bundles.
+Takes *.onnx with external data and a plan; weights are read, quantized and written one at a time. Knows nothing of
+bundles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The precision plan: which scheme each group of tensors gets, and why.
 
-A group is named by a pattern over the released tensor names that the graphs' initializers carry. Every weight of every graph
-belongs to exactly one group; a weight in none is an error, so that no new part is quantized, or left, by accident.
+A group is named by a pattern over the released tensor names that the graphs' initializers carry. Every weight of
+every graph belongs to exactly one group; a weight in none is an error, so that no new part is quantized, or left,
+by accident.
 """
 
 from __future__ import annotations
@@ -38,17 +39,28 @@ GROUPS = (
     Group("constants", r"(vision|llm|flow)/(i64_|f32_|flat_|rope|causal|pooling|no_image).*"),
 )
 
-_SENSITIVE_VIT = "the ViT is the part that low precision hurts first (edge facts, sections 0 and 7)"
-_WRITES_KV = "writes the K and V that the expert reads; int8 here cost LIBERO points elsewhere (edge facts, 7)"
+_SENSITIVE_VIT = "the ViT is the part that low precision hurts first (docs/sources.md, precision)"
+_WRITES_KV = (
+    "writes the K and V that the expert reads; int8 here cost LIBERO points elsewhere (docs/sources.md, precision)"
+)
 _SMALL = "too small to matter"
 
 # precision -> group -> (scheme, reason). A group that is absent stays fp32 for the reason in _STAYS.
 PRECISIONS: dict[str, dict[str, tuple[str, str]]] = {
     "fp32": {},
     "int8": {
-        "llm.ffn": ("int8-w8a8", "most of the language model's products; nearly free of loss per token (edge facts, 0)"),
-        "expert.attention": ("int8-w8a8", "streamed at every flow step; int8 is nearly free here (edge facts, 0 and 4)"),
-        "expert.mlp": ("int8-w8a8", "streamed at every flow step; int8 is nearly free here (edge facts, 0 and 4)"),
+        "llm.ffn": (
+            "int8-w8a8",
+            "most of the language model's products; nearly free of loss per token (docs/sources.md, precision)",
+        ),
+        "expert.attention": (
+            "int8-w8a8",
+            "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
+        ),
+        "expert.mlp": (
+            "int8-w8a8",
+            "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
+        ),
         "expert.context": ("int8-w8a8", "part of the expert, one product per layer over the whole prompt"),
     },
 }
@@ -90,8 +102,11 @@ class Plan:
             if re.fullmatch(group.pattern, full):
                 return choice
         raise ExportError(
-            sentence(f"weight {full} belongs to no group of the precision plan", expected="one of quant.plan.GROUPS",
-                     do="add it to a group, with a scheme and a reason")
+            sentence(
+                f"weight {full} belongs to no group of the precision plan",
+                expected="one of quant.plan.GROUPS",
+                do="add it to a group, with a scheme and a reason",
+            )
         )
 
 

@@ -1,9 +1,9 @@
 """Puts a plan into a graph: each MatMul whose weight the plan quantizes becomes its scheme's ONNX form.
 
-W8A8 per token: the row's scale is divided out, the row is quantized and dequantized with scale 1, and the scale is multiplied
-back after the product. ONNX Runtime fuses quantize, dequantize and MatMul into an integer kernel; TensorRT takes the same form,
-which DynamicQuantizeLinear and MatMulInteger do not offer (packages facts, section 6). Weights stay lazy: an integer weight is
-computed when the graph is written.
+W8A8 per token: the row is divided by its largest magnitude, quantized and dequantized on the fixed grid 1/127, and
+the magnitude is multiplied back after the product. ONNX Runtime fuses quantize, dequantize and MatMul into an
+integer kernel; TensorRT takes the same form, which DynamicQuantizeLinear and MatMulInteger do not offer
+(docs/sources.md, INT8 per token). Weights stay lazy: an integer weight is computed when the graph is written.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def _w8a8(graph: ir.Graph, node: ir.Node, rows: Rows) -> None:
     add, name = _Insert(graph, node), str(node.name)
     unit, scale, user = rows[x] if x in rows else (*_scale_rows(add, x, name), 0)
     rows[x] = unit, scale, user + 1
-    # Each product has a quantize and dequantize of its own: ONNX Runtime fuses only a pair that has one user, and merges pairs
-    # that look alike. Their `axis` tells them apart; with a scalar scale it has no other meaning.
+    # Each product has a quantize and dequantize of its own: ONNX Runtime fuses only a pair that has one user, and
+    # merges pairs that look alike. Their `axis` tells them apart; with a scalar scale it has no other meaning.
     grid = add.op("QuantizeLinear", unit, *_unit_scale(add), name=f"{name}.q", axis=user)
     row = add.op("DequantizeLinear", grid, *_unit_scale(add), name=f"{name}.row", axis=user)
     back = add.op("DequantizeLinear", *_integer_weight(add, weight), name=f"{name}.dq", axis=1)
@@ -119,7 +119,9 @@ def _integer_weight(add: _Insert, weight: ir.Value) -> tuple[ir.Value, ir.Value,
     def lazy(part: str, dtype: ir.DataType, shape: ir.ShapeProtocol) -> ir.LazyTensor:
         return ir.LazyTensor(
             lambda: ir.tensor(np.ascontiguousarray(getattr(quantized(), part))),
-            dtype=dtype, shape=ir.Shape(tuple(shape)), name=f"{name}.{part}",
+            dtype=dtype,
+            shape=ir.Shape(tuple(shape)),
+            name=f"{name}.{part}",
         )
 
     values = add.initializer(f"{name}.values", lazy("values", ir.DataType.INT8, ir.Shape(source.shape)))

@@ -1,7 +1,8 @@
-"""Quantization schemes as rows of a table: how a weight is stored, how it is read back, and the ONNX form of its product.
+"""Quantization schemes as rows of a table: how a weight is stored, how it is read back, and the ONNX form of its
+product.
 
-A scheme is a pair of numpy functions (quantize, dequantize) and the name of the rewrite that puts it into a graph. The pair is
-the truth: the graph's arithmetic is checked against it.
+A scheme is a pair of numpy functions (quantize, dequantize) and the name of the rewrite that puts it into a graph.
+The pair is the truth: the graph's arithmetic is checked against it.
 """
 
 from __future__ import annotations

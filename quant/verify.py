@@ -8,7 +8,7 @@ from __future__ import annotations
 from policy_spec.compare import Row, cosine, max_abs, row
 from policy_spec.pipeline import Pipeline, Prediction, Run
 
-# precision -> (least cosine, most max|difference|) of the normalised chunk over the robot's dims. INT8: the reference cases'.
+# precision -> (least cosine, most max|difference|) of the normalised chunk over the robot's dims.
 TOLERANCES: dict[str, tuple[float, float]] = {"fp32": (1.0 - 1e-6, 2e-4), "int8": (0.9999, 0.05)}
 
 

@@ -1,7 +1,7 @@
 """A checkpoint on disk: its JSON files, and its tensors by released name, read lazily from the shards.
 
-Takes a directory in the released format. Every tensor is checked by name and shape against what the configuration asks for,
-before any is loaded: nothing missing, nothing extra, nothing misshapen.
+Takes a directory in the released format. Every tensor is checked by name and shape against what the configuration
+asks for, before any is loaded: nothing missing, nothing extra, nothing misshapen.
 """
 
 from __future__ import annotations
@@ -74,8 +74,12 @@ class Checkpoint:
                 self._open[shard] = safe_open(str(self.path / shard), framework="pt")
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(
-                    sentence(f"shard {shard} cannot be read", expected="a whole safetensors file", got=error,
-                             do="download it again")
+                    sentence(
+                        f"shard {shard} cannot be read",
+                        expected="a whole safetensors file",
+                        got=error,
+                        do="download it again",
+                    )
                 ) from error
         return self._open[shard]
 
@@ -123,8 +127,11 @@ def check_names(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple
     ]
     if lines:
         raise TensorError(
-            sentence("the checkpoint's tensors do not fit its config.json", got="; ".join(lines),
-                     do="check that config.json and the shards belong together")
+            sentence(
+                "the checkpoint's tensors do not fit its config.json",
+                got="; ".join(lines),
+                do="check that config.json and the shards belong together",
+            )
         )
 
 

@@ -1,7 +1,7 @@
 """The vision backbone: ViT taps, 2x2 attention pooling, and the SwiGLU into the language model's width.
 
-Takes uint8 patches, gives one feature per image token. The released code rounds pixels back to the uint8 grid before the
-ViT, so uint8 is the exact input (source: facts, image rules).
+Takes uint8 patches, gives one feature per image token. The released code rounds pixels back to the uint8 grid
+before the ViT, so uint8 is the exact input (docs/sources.md, images).
 """
 
 from __future__ import annotations

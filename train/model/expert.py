@@ -7,6 +7,7 @@ projection brings each layer's K and V into the expert's width; K is then normed
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -38,9 +39,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(c.hidden_size, c.hidden_size)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
-        q, k, v = (
-            t.unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1)
-        )
+        q, k, v = (t.unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
         if self.c.qk_norm:
             q, k = rms_norm(q, self.c.qk_norm_eps), rms_norm(k, self.c.qk_norm_eps)
         if self.c.rope:
@@ -190,7 +189,8 @@ class ActionExpert(nn.Module):
     def modulations(self, t: Tensor) -> tuple[list[list[Tensor]], list[Tensor]]:
         """Flow time [B] -> each block's nine vectors and the final layer's two, all [B, 1, hidden]."""
         conditioning = self.time_embed(t)
-        return [b.modulation(conditioning) for b in self.blocks], self.final_layer.modulation(conditioning)
+        blocks = [cast(Block, block).modulation(conditioning) for block in self.blocks]
+        return blocks, self.final_layer.modulation(conditioning)
 
     def forward(self, x: Tensor, t: Tensor, context: KV, masks: Masks) -> Tensor:
         """x [B, H, A], t [B] in [0, 1), context from `context()` -> velocity [B, H, A]."""

@@ -1,8 +1,9 @@
-"""The depth gate of MolmoThink: a learned scale on the K and V of depth tokens, before the expert's shared projection.
+"""The depth gate of MolmoThink: a learned scale on the K and V of depth tokens, before the expert's shared
+projection.
 
-gate = sigmoid(linear(mean of V over the positions that the expert sees and that are not depth tokens)). A shared gate takes
-the last layer's V for all layers; per-layer gates take their own. With `context_layer_norm` the norm that follows cancels
-any such scale (facts, section 3); it is applied all the same, because the released code does.
+gate = sigmoid(linear(mean of V over the positions that the expert sees and that are not depth tokens)). A shared
+gate takes the last layer's V for all layers; per-layer gates take their own. With `context_layer_norm` the norm
+that follows cancels any such scale (docs/sources.md); it is applied all the same, because the released code does.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def gates(heads: nn.Linear | nn.ModuleList, kv: KV, visible: Tensor, depth: Tens
     pool = torch.where(pool.any(-1, keepdim=True), pool, visible)
     weight = pool.to(kv[0][1].dtype)[..., None]
 
-    def one(head: nn.Linear, v: Tensor) -> Tensor:
+    def one(head: nn.Module, v: Tensor) -> Tensor:
         flat = v.transpose(1, 2).flatten(2)  # [B, S, kv width]
         mean = (flat * weight).sum(1) / weight.sum(1).clamp(min=1.0)
-        return torch.sigmoid(head(mean.to(head.weight.dtype))).to(v.dtype)
+        return torch.sigmoid(head(mean)).to(v.dtype)
 
     if isinstance(heads, nn.ModuleList):
         return [one(head, v) for head, (_, v) in zip(heads, kv, strict=True)]

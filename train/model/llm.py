@@ -14,7 +14,9 @@ from train.model.norms import RMSNorm
 
 
 def rope_tables(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin, float32 [length, head_dim], the half-split layout. Recomputed, never loaded: bf16 storage rounds inv_freq."""
+    """cos and sin, float32 [length, head_dim], the half-split layout. Recomputed, never loaded: bf16 storage rounds
+    inv_freq.
+    """
     inv_freq = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
     angles = torch.outer(torch.arange(length, dtype=torch.float32), inv_freq)
     angles = torch.cat([angles, angles], dim=-1)

@@ -68,7 +68,12 @@ class MolmoAct2(nn.Module):
         return self.model.action_expert(x, t, context, masks)
 
     def sample(
-        self, noise: Tensor, context: KV, visible: Tensor, action_dim: int, steps: int | None = None,
+        self,
+        noise: Tensor,
+        context: KV,
+        visible: Tensor,
+        action_dim: int,
+        steps: int | None = None,
         each: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Euler steps from noise [1, H, A] at t = 0 to the normalised chunk at t = 1; padded dims stay 0."""

@@ -97,7 +97,9 @@ class Vit(nn.Module):
         self.transformer = Blocks(c, layers)
 
     def forward(self, pixels: Tensor, taps: tuple[int, ...]) -> Tensor:
-        """pixels [N, P, 3 * patch^2] -> tapped hidden states, concatenated in the taps' order: [N, P, taps * hidden]."""
+        """pixels [N, P, 3 * patch^2] -> tapped hidden states, concatenated in the taps' order: [N, P, taps *
+        hidden].
+        """
         x = self.patch_embedding(pixels) + positions(self.positional_embedding, self.config.grid).to(pixels.dtype)
         seen = []
         for block in self.transformer.resblocks:

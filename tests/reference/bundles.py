@@ -1,0 +1,69 @@
+"""A case through the exported bundles: float32 within the model's tolerances, INT8 within its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from armside.make_bundle import ExportOptions, export_bundle
+from export.build import GraphOptions
+from export.runner import OrtRunner
+from policy_spec.graphs import kv_names
+from policy_spec.pipeline import Pipeline
+from tests.reference.inputs import observation
+from tests.reference.model_truth import check_units
+from tests.reference.quantities import INT8_ABS, Case
+from train.model.expert import KV
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str, OrtRunner]:
+    """Both bundles of a checkpoint, with room for its cases' cameras and longest prompt."""
+    runners = {}
+    for precision in ("fp32", "int8"):
+        options = ExportOptions(
+            str(checkpoint),
+            folder / precision,
+            precision=precision,
+            graphs=GraphOptions(cameras=cameras, prompt_tokens=longest),
+        )
+        export_bundle(options, lambda *_: None)
+        runners[precision] = OrtRunner(folder / precision)
+    return runners
+
+
+def check(case: Case, runners: Mapping[str, OrtRunner], pipeline: Pipeline, data: Arrays, context: KV) -> None:
+    """The whole call by each bundle, from the case's own noise; the float32 stages too."""
+    seen, task, dims = observation(data), str(data["task"]), pipeline.tag.action_dim
+    kept: dict[str, np.ndarray] = {}
+
+    def keep(graph: str, feeds: Arrays, /) -> Arrays:
+        out = runners["fp32"](graph, feeds)
+        if graph != "flow":
+            kept.update(out)
+        return out
+
+    expected = data["actions_normalized"][..., :dims]
+    got = pipeline.predict(keep, seen, task, noise=data["noise"])
+    rows, tokens = len(data["visual_features"]), data["input_ids"].shape[1]
+    case.relative("fp32: visual_features", kept["features"][:rows], data["visual_features"])
+    names = kv_names(len(context))
+    for layer in (0, len(context) - 1):
+        k, v = (t.numpy() for t in context[layer])
+        k_name, v_name = names[2 * layer : 2 * layer + 2]
+        case.relative(f"fp32: {k_name}", kept[k_name][..., :tokens].swapaxes(2, 3), k)
+        case.relative(f"fp32: {v_name}", kept[v_name][..., :tokens, :], v)
+    case.absolute("fp32: actions_normalized", got.normalized[..., :dims], expected)
+    check_units(case, "fp32: actions", pipeline, got.actions, data)
+    small = pipeline.predict(runners["int8"], seen, task, noise=data["noise"]).normalized[..., :dims]
+    case.cosine("int8: cosine", small, expected)
+    case.absolute("int8: max abs", small, expected, INT8_ABS)
+
+
+def sized(pipeline: Pipeline, cameras: int, bracket: int) -> Pipeline:
+    """The same policy with the sizes of an export."""
+    return replace(pipeline, cameras=cameras, bracket=bracket)

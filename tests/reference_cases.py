@@ -1,0 +1,146 @@
+"""Runs every case of a folder laid out like ../shared/reference and prints a table.
+
+    python -m tests.reference_cases DIR [--only continuous|think|discrete|prompts] [--json]
+
+Continuous cases go through train/model, the float32 bundle and the INT8 bundle. Think and discrete cases go through
+the host and train/model (the released tokens replayed): their bundles are not built yet. Exits 1 if any quantity
+falls short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from policy_spec.bundle import open_bundle
+from policy_spec.prompt import (
+    PromptFlags,
+    PromptParts,
+    Tokenizer,
+    expand_images,
+    image_text,
+    normalize_task,
+    prompt_text,
+    state_bins,
+)
+from tests.reference import bundles, inputs
+from tests.reference.model_truth import ModelTruth
+from tests.reference.quantities import Case, Quantity, table
+from train.checkpoint import load_model
+
+KINDS = ("continuous", "think", "discrete", "prompts")
+STYLES = {"continuous": "robot_action", "think": "robot_depth_action", "discrete": "robot_action"}
+ROOM = 4096  # bracket of host-side checks: any prompt fits
+
+
+def load(file: Path) -> dict[str, np.ndarray]:
+    """One npz, no objects."""
+    with np.load(file, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files}
+
+
+def run_folder(root: Path, only: str | None = None) -> list[Quantity]:
+    """Every case under `root`. Raises FileNotFoundError where there is none."""
+    rows: list[Quantity] = []
+    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+        for kind in KINDS[:3]:
+            files = sorted(folder.glob(f"{kind}_*.npz"), key=lambda f: int(f.stem.split("_")[-1]))
+            if files and only in (None, kind):
+                rows += list(run_checkpoint(folder, kind, files))
+        if (folder / "prompts.json").is_file() and only in (None, "prompts"):
+            rows += run_prompts(folder)
+    if not rows:
+        raise FileNotFoundError(f"no cases{' of kind ' + only if only else ''} under {root}")
+    return rows
+
+
+def run_checkpoint(folder: Path, kind: str, files: list[Path]) -> Iterator[Quantity]:
+    """All cases of one checkpoint, the model loaded and the bundles made once."""
+    checkpoint = folder / "checkpoint"
+    truth = ModelTruth(load_model(checkpoint))
+    cases = [load(file) for file in files]
+    cameras = max(len(inputs.observation(data).images) for data in cases)
+    with tempfile.TemporaryDirectory() as scratch:
+        runners: Mapping[str, bundles.OrtRunner] = {}
+        bracket = 0
+        if kind == "continuous":
+            longest = max(data["input_ids"].shape[1] for data in cases)
+            runners = bundles.make(checkpoint, Path(scratch), cameras, longest)
+            bracket = open_bundle(Path(scratch) / "fp32").manifest.bracket
+        for file, data in zip(files, cases, strict=True):
+            case = Case(f"{folder.name}/{file.stem}")
+            pipeline = inputs.host_pipeline(checkpoint, data, cameras=cameras, bracket=ROOM, style=STYLES[kind])
+            prepared = inputs.check_inputs(case, pipeline, data)
+            if kind == "continuous":
+                context = truth.continuous(case, pipeline, prepared, data)
+                bundles.check(case, runners, bundles.sized(pipeline, cameras, bracket), data, context)
+            elif kind == "think":
+                truth.think(case, pipeline, prepared, data)
+            else:
+                truth.discrete(case, pipeline, prepared, data)
+            yield from case.rows
+
+
+def run_prompts(folder: Path) -> list[Quantity]:
+    """prompts.json: normalised task, state bins, text and ids of a full-size vocabulary."""
+    cases = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    bos = Tokenizer.from_file(folder / "tokenizer.json", bos_id=0).id_of(config["bos_token"])
+    assert bos is not None
+    tokenizer = Tokenizer.from_file(folder / "tokenizer.json", bos_id=bos)
+    # The released image: 27 x 27 patches, pooled 2 x 2, no column tokens.
+    flags = PromptFlags(True, True, 256, image_text((14, 14), False))
+    rows: list[Quantity] = []
+    for number, data in enumerate(cases):
+        case = Case(f"{folder.name}/{number}")
+        task = normalize_task(data["task"])
+        case.equal("normalized_task", task, data["normalized_task"])
+        bins = state_bins(np.asarray(data["normalized_state"], np.float32), 256).tolist()
+        # JSON has no NaN nor infinity: both stand there as null, and only the bin tells which it was.
+        lost = [value is None for value in data["normalized_state"]]
+        bins = [said if gone else bin for bin, said, gone in zip(bins, data["state_bins"], lost, strict=True)]
+        case.equal("state_bins", bins, data["state_bins"])
+        words = dict(
+            setup_type=between(data["text"], "<setup_start>", "<setup_end>"),
+            control_mode=between(data["text"], "<control_start>", "<control_end>"),
+        )
+        parts = PromptParts(task=task, bins=tuple(bins), num_images=data["num_images"], style=data["style"], **words)
+        text = prompt_text(parts, flags)
+        case.equal("text", text, data["text"])
+        case.equal("input_ids", tokenizer.encode(expand_images(text, flags, data["num_images"])), data["input_ids"])
+        rows += case.rows
+    return rows
+
+
+def between(text: str, start: str, end: str) -> str:
+    """The words that a prompt names its setup and control mode with."""
+    return text.split(start, 1)[1].split(end, 1)[0] if start in text else ""
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    args = parser.parse_args()
+    try:
+        rows = run_folder(args.folder, args.only)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps([row.to_json() for row in rows], indent=1) if args.json else table(rows))
+    short = [row for row in rows if not row.ok]
+    if not args.json:
+        print(f"\n{len(rows) - len(short)} of {len(rows)} quantities within their tolerance")
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
