@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from armside.checks import Check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +28,19 @@ def run(args: argparse.Namespace) -> int:
     from armside.checks import MISSING, Machine, all_checks
 
     checks = list(all_checks(Machine.this_one(), args.needed))
-    missing = [check for check in checks if check.state == MISSING]
     if args.json:
         print(json.dumps([dataclasses.asdict(check) for check in checks], indent=1))
-        return bool(missing)
+    else:
+        show(checks)
+        missing = ", ".join(check.name for check in checks if check.state == MISSING)
+        print(f"\nmissing for `{args.needed}`: {missing}" if missing else f"\nready for `{args.needed}`")
+    return int(any(check.state == MISSING for check in checks))
+
+
+def show(checks: list[Check]) -> None:
+    """The checks as a table, each group under its first line."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     colours = {"ok": "green", "note": "yellow", "missing": "bold red"}
@@ -39,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
     for check in checks:
         state = f"[{colours[check.state]}]{check.state}[/]"
         do = check.do if check.state != "ok" else ""
-        table.add_row(check.group if check.group != group else "", check.name, state, check.text, do)
+        start = check.group if check.group != group else ""
+        # Escaped: rich would take the brackets of armside[edge] for a style.
+        table.add_row(start, check.name, state, escape(check.text), escape(do))
         group = check.group
     console = Console()
-    console.print(table, width=None if console.is_terminal else 140)
-    words = ", ".join(check.name for check in missing)
-    print(f"\nmissing for `{args.needed}`: {words}" if missing else f"\nready for `{args.needed}`")
-    return bool(missing)
+    if not console.is_terminal:  # a log has no width
+        console = Console(width=140)
+    console.print(table)

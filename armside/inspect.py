@@ -43,12 +43,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(title: str, *columns: str) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    """A row whose brackets are text: rich would take them for styles."""
+    from rich.markup import escape
+
+    table.add_row(*(escape(cell) for cell in cells))
 
 
 def facts(bundle: Bundle) -> Table:
@@ -77,7 +85,7 @@ def facts(bundle: Bundle) -> Table:
         ),
         ("written by", f"armside {m.armside_version}, bundle format {m.format}"),
     ):
-        table.add_row(name, value)
+        _row(table, name, value)
     return table
 
 
@@ -86,7 +94,7 @@ def tags(bundle: Bundle) -> Table:
     table = _table("norm tags", "tag", "setup", "control", "camera slots", "dims", "steps")
     for name, tag in bundle.spec.tags.items():
         slots = ", ".join(tag.camera_slots)
-        table.add_row(name, tag.setup_type, tag.control_mode, slots, str(tag.action_dim), str(tag.horizon))
+        _row(table, name, tag.setup_type, tag.control_mode, slots, str(tag.action_dim), str(tag.horizon))
     return table
 
 
@@ -95,7 +103,7 @@ def graphs(bundle: Bundle) -> Table:
     table = _table("graphs", "graph", "file", "opset", "inputs", "outputs")
     for name, graph in bundle.manifest.graphs.items():
         sides = (graph.graph.inputs, graph.graph.outputs)
-        table.add_row(name, graph.file, str(graph.opset), *("\n".join(_tensors(side)) for side in sides))
+        _row(table, name, graph.file, str(graph.opset), *("\n".join(_tensors(side)) for side in sides))
     return table
 
 
@@ -119,7 +127,7 @@ def plan(bundle: Bundle) -> Table:
 
     table = _table("precision plan", "group", "scheme", "tensors", "size", "why")
     for entry in bundle.manifest.plan:
-        table.add_row(entry.group, entry.scheme, str(entry.tensors), size(entry.bytes), entry.reason)
+        _row(table, entry.group, entry.scheme, str(entry.tensors), size(entry.bytes), entry.reason)
     return table
 
 
@@ -128,8 +136,8 @@ def parity(bundle: Bundle) -> Table:
     table = _table("parity at export", "quantity", "measured", "allowed", "ok", "where")
     for row in bundle.manifest.parity:
         sign = "at least" if row.at_least else "at most"
-        ok = "[green]yes[/]" if row.ok else "[red]no[/]"
-        table.add_row(row.name, f"{row.error:.6g}", f"{sign} {row.tolerance:g}", ok, row.detail)
+        ok = "yes" if row.ok else "NO"
+        _row(table, row.name, f"{row.error:.6g}", f"{sign} {row.tolerance:g}", ok, row.detail)
     return table
 
 
@@ -139,5 +147,5 @@ def files(bundle: Bundle) -> Table:
 
     table = _table("files", "file", "size", "sha256")
     for name, entry in bundle.manifest.files.items():
-        table.add_row(name, size(entry.bytes), entry.sha256)
+        _row(table, name, size(entry.bytes), entry.sha256)
     return table

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from armside.checks import MISSING, NOTE, OK, Check, Machine, all_checks, parse_pins
+from armside.doctor import show
 from armside.extras import EXTRAS
 from tests.cli.conftest import Armside
 
@@ -49,6 +50,11 @@ def test_a_missing_package_matters_only_to_who_needs_it(tmp_path: Path) -> None:
     assert find(bare, "msgpack").state == MISSING and "armside[edge]" in find(bare, "msgpack").do
     assert find(bare, "torch").state == NOTE
     assert find(bare, "torch", "export").state == MISSING
+
+
+def test_brackets_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show([find(machine(tmp_path, msgpack=""), "msgpack")])
+    assert "pip install 'armside[edge]'" in capsys.readouterr().out
 
 
 def test_another_version_than_tested_is_noted(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "armside")
+WORKSTATION = ("armside.make_bundle",)  # joins rooms that the robot does not have
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub")
 
 
@@ -80,7 +81,7 @@ import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({HEAVY!r}))  # None: an import of it raises ModuleNotFoundError
 package = importlib.import_module({room!r})
 modules = pkgutil.walk_packages(package.__path__, {room!r} + ".")
-names = [module.name for module in modules if not module.name.endswith("__main__")]
+names = [m.name for m in modules if not m.name.endswith("__main__") and m.name not in {WORKSTATION!r}]
 for name in names:
     importlib.import_module(name)
 print(len(names))
