@@ -8,6 +8,7 @@ inside the graphs.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import errno
 import fcntl
@@ -105,6 +106,9 @@ class BundleWriter:
 
     def _rename(self) -> None:
         self._refuse_existing()  # somebody may have been quicker
+        if self.path.exists() and _exchange(self.directory, self.path):
+            _sync(self.path.parent)  # the old bundle now bears the partial one's name, and goes with it
+            return
         old = self.path.with_name(f"{self.path.name}.old-{os.getpid()}")
         replaced = self.path.exists()
         if replaced:
@@ -270,6 +274,16 @@ def _remove_abandoned(path: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(handle)
+
+
+def _exchange(one: Path, two: Path) -> bool:
+    """Swaps two names in one step, so that there is a whole bundle at every moment. False where Linux cannot."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the kernel's headers
+    return bool(call(here, os.fsencode(one), here, os.fsencode(two), swap) == 0)
 
 
 def _sync(path: Path) -> None:

@@ -94,7 +94,12 @@ class Normalizer:
         low, high = stats.get("min"), stats.get("max")
         zero = None
         if clips and low is not None and high is not None:
-            zero = tuple(a == b for a, b in zip(_vector(low, "min"), _vector(high, "max"), strict=True))
+            bounds = _numbers(low, "min"), _numbers(high, "max")
+            if bounds[0].shape != bounds[1].shape:
+                raise CheckpointError(
+                    sentence("norm_stats.json: width of max", expected=len(bounds[0]), got=len(bounds[1]))
+                )
+            zero = tuple(bool(same) for same in bounds[0] == bounds[1])
         mask = stats.get("mask")
         if mask is not None:
             mask = tuple(bool(m) for m in (mask if isinstance(mask, Sequence) else [mask] * len(first)))
@@ -279,8 +284,17 @@ def pick_tag(tags: Mapping[str, NormTag], name: str | None) -> NormTag:
     return tags[name]
 
 
+def _numbers(values: Any, name: str) -> Float32:
+    try:
+        return np.asarray(values, np.float32).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            sentence(f"norm_stats.json: {name}", expected="a list of numbers", got=repr(values)[:80])
+        ) from error
+
+
 def _vector(values: Any, name: str) -> tuple[float, ...]:
-    array = np.asarray(values, np.float32).reshape(-1)
+    array = _numbers(values, name)
     if not np.isfinite(array).all():
         raise CheckpointError(
             sentence(f"norm_stats.json: {name}", expected="finite numbers", got=array.tolist())

@@ -201,7 +201,12 @@ def test_a_commit_needs_every_file(tmp_path: Path, spec: PolicySpec, checkpoint:
     assert list(tmp_path.glob("bundle*")) == []
 
 
-def test_an_existing_bundle_is_replaced_only_if_told(written: Path, spec: PolicySpec, checkpoint: Path) -> None:
+@pytest.mark.parametrize("can_swap", [True, False])
+def test_an_existing_bundle_is_replaced_only_if_told(
+    written: Path, spec: PolicySpec, checkpoint: Path, can_swap: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_swap:
+        monkeypatch.setattr(bundle_module, "_exchange", lambda one, two: False)
     with pytest.raises(BundleError, match="overwrite"), BundleWriter(written):
         pytest.fail("not entered")
     with pytest.raises(RuntimeError), BundleWriter(written, overwrite=True) as out:

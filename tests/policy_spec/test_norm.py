@@ -87,6 +87,8 @@ def test_json_is_lossless(mode: str) -> None:
         (STATS, "q5_q95", "q01_q99"),
         ({"q01": [0.0, 1.0], "q99": [1.0]}, "q01_q99", "width"),
         ({"q01": [float("nan")], "q99": [1.0]}, "q01_q99", "finite"),
+        ({"q01": ["low"], "q99": [1.0]}, "q01_q99", "a list of numbers"),
+        ({"q01": [0.0], "q99": [1.0], "min": [0.0], "max": [1.0, 2.0]}, "q01_q99", "width of max"),
         (None, "none", "action_dim"),
     ],
 )
@@ -153,5 +155,5 @@ def test_unknown_and_open_tags_list_the_allowed() -> None:
 
 def test_other_formats_and_empty_files_are_refused() -> None:
     for change in ({"format": "v2"}, {"metadata_by_tag": {}}):
-        with pytest.raises(CheckpointError, match="norm_stats.json"):
+        with pytest.raises(CheckpointError, match=r"norm_stats\.json"):
             read_tags({**tiny.norm_stats(), **change}, LIMITS)
