@@ -109,7 +109,8 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
     pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
     progress("load reference model", 0, 1)
     truth = TorchRunner(load_model(checkpoint_dir), pooling_index(spec.grid, spec.pool), spec.flow_steps)
-    reference = answer(truth, pipeline, golden.observation(pipeline.tag, sizes.cameras), golden.TASK, golden.SEED)
+    seen = golden.observation(pipeline.tag, sizes.cameras)
+    reference = answer(truth, pipeline, seen, golden.task(pipeline, seen), golden.SEED)
     stages: list[str] = []
 
     def step(stage: str) -> None:
