@@ -44,8 +44,9 @@ class SyncAnswer:
 class Patience:
     """How long to wait and how often to ask again."""
 
-    reply_timeout_s: float = 0.02
+    reply_timeout_s: float = 0.02  # for all servos of a sync_read
     retries: int = 1
+    unicast_timeout_s: float = 0.1  # for one servo alone: never asked within a tick
 
 
 DEFAULT_PATIENCE = Patience()
@@ -107,7 +108,7 @@ class Bus:
                 self.settle()
             parser = StatusParser((servo,), length)
             self.send(request)
-            frames = self._collect(parser, 1)
+            frames = self._collect(parser, 1, self.patience.unicast_timeout_s)
             if frames:
                 return frames[0]
             self.counters.silent += 1
@@ -116,9 +117,7 @@ class Bus:
         if corrupt:
             do = "check the cable, the baud rate, and that no two servos share an id"
             what = f"servo {servo} answers with corrupt bytes"
-            raise CorruptAnswer(
-                sentence(what, expected="an intact frame", got=f"none in {tries} tries", do=do)
-            )
+            raise CorruptAnswer(sentence(what, expected="an intact frame", got=f"none in {tries} tries", do=do))
         do = "check the servo's cable and the arm's power supply"
         raise NoAnswer(sentence(f"servo {servo} does not answer", got=f"silence to {tries} requests", do=do))
 
@@ -160,7 +159,8 @@ class Bus:
             self._debts.unanswered(*self._last_sync, now=self.clock())
         self._last_sync = (ask.extra, ask.servos)
         parser = StatusParser(ask.servos, length + ask.extra)
-        frames = {frame.servo: frame for frame in self._collect(parser, len(ask.servos))}
+        timeout_s = self.patience.reply_timeout_s
+        frames = {frame.servo: frame for frame in self._collect(parser, len(ask.servos), timeout_s)}
         if len(frames) < len(ask.servos):
             missing = [servo for servo in ask.servos if servo not in frames]
             self.counters.silent += len(missing)
@@ -202,8 +202,8 @@ class Bus:
     def close(self) -> None:
         self.line.close()
 
-    def _collect(self, parser: StatusParser, count: int) -> list[StatusFrame]:
-        deadline = self.clock() + self.patience.reply_timeout_s
+    def _collect(self, parser: StatusParser, count: int, timeout_s: float) -> list[StatusFrame]:
+        deadline = self.clock() + timeout_s
         frames: list[StatusFrame] = []
         seen: set[int] = set()
         while len(seen) < count:
@@ -222,7 +222,5 @@ def _refuse_forbidden(register: Register, values: Collection[int]) -> None:
     if register.name == "Torque_Enable" and TORQUE_RECENTRE in values:
         do = "write Homing_Offset through the calibration instead"
         raise ServoWrong(
-            sentence(
-                f"Torque_Enable = {TORQUE_RECENTRE} would move the arm's zero", expected="0, 1, 2", do=do
-            )
+            sentence(f"Torque_Enable = {TORQUE_RECENTRE} would move the arm's zero", expected="0, 1, 2", do=do)
         )

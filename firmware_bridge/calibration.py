@@ -39,9 +39,7 @@ class JointCalibration:
         _check("range_max", self.range_max, 0, MAX_TICK)
         if self.range_min >= self.range_max:
             raise CalibrationError(
-                sentence(
-                    "range", expected="range_min < range_max", got=(self.range_min, self.range_max), do=REDO
-                )
+                sentence("range", expected="range_min < range_max", got=(self.range_min, self.range_max), do=REDO)
             )
 
     @property
@@ -61,9 +59,7 @@ class Calibration:
         ids = [joint.id for _, joint in self.joints]
         if len(set(ids)) != len(ids):
             raise CalibrationError(
-                sentence(
-                    f"calibration {self.source}", expected="a different id for each joint", got=ids, do=REDO
-                )
+                sentence(f"calibration {self.source}", expected="a different id for each joint", got=ids, do=REDO)
             )
 
     def __getitem__(self, name: str) -> JointCalibration:

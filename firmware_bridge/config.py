@@ -56,9 +56,7 @@ class BridgeConfig:
 
     def __post_init__(self) -> None:
         if self.exit_policy not in EXIT_POLICIES:
-            raise ConfigError(
-                sentence("exit_policy", expected=" or ".join(EXIT_POLICIES), got=self.exit_policy)
-            )
+            raise ConfigError(sentence("exit_policy", expected=" or ".join(EXIT_POLICIES), got=self.exit_policy))
         if self.port != SIM and not self.calibration:
             raise ConfigError(
                 sentence(

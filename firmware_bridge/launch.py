@@ -27,9 +27,7 @@ class BridgeHandle:
     As a context manager it closes by the configured exit policy, whatever happened inside.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], lines: Lines, endpoint: str, config: BridgeConfig
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], lines: Lines, endpoint: str, config: BridgeConfig) -> None:
         self._process = process
         self._lines = lines
         self._farewell: str | None = None
@@ -48,7 +46,7 @@ class BridgeHandle:
     def close(self, exit_policy: str = "", timeout_s: float | None = None) -> str:
         """End the bridge and return its last words, which state where the arm is and its torque.
 
-        `exit_policy` overrides the configured one. Raises BridgeGone when the process had died before,
+        `exit_policy` overrides the configured one. Raises BridgeGone when the process died without a word,
         or does not end within `timeout_s` (default: the longest parking); it is never killed,
         because a killed bridge cannot park.
         """
@@ -56,15 +54,16 @@ class BridgeHandle:
             return self._farewell
         if timeout_s is None:
             timeout_s = self.config.leaving_s
-        died = not self.alive
-        if not died:
+        if self.alive:
             try:
                 self.client.shutdown(exit_policy)
             except BridgeGone:
                 self._process.terminate()
         self.client.disconnect()
         word = self._lines.read(timeout_s)
-        if died or word is None or word.get("event") != "stopped":
+        if word is None or word.get("event") != "stopped":
+            if not self.alive:
+                self._lines.close()
             raise BridgeGone(
                 sentence(
                     "the bridge ended without its farewell",

@@ -55,9 +55,7 @@ def tightest(
     for row in rows:
         for name, (low, high) in row.items():
             if name not in joints:
-                raise ConfigError(
-                    sentence("limits of an unknown joint", expected=", ".join(joints), got=name)
-                )
+                raise ConfigError(sentence("limits of an unknown joint", expected=", ".join(joints), got=name))
             index = list(joints).index(name)
             lower[index], upper[index] = max(lower[index], low), min(upper[index], high)
     return lower, upper
@@ -70,9 +68,7 @@ def limit(wish: Array, last: Array, limits: Limits, dt: float) -> Limited:
     Raises ChunkRefused for a wrong size, NaN or infinity.
     """
     if wish.shape != last.shape or not np.isfinite(wish).all():
-        raise ChunkRefused(
-            sentence("a target", expected=f"{last.shape[0]} finite numbers", got=wish.tolist())
-        )
+        raise ChunkRefused(sentence("a target", expected=f"{last.shape[0]} finite numbers", got=wish.tolist()))
     inside = np.clip(wish, limits.lower, limits.upper)
     clamped = [f"{limits.joints[index]} upper" for index in np.flatnonzero(wish > limits.upper)]
     clamped += [f"{limits.joints[index]} lower" for index in np.flatnonzero(wish < limits.lower)]

@@ -136,9 +136,7 @@ def _refuse(port: str, code: int | None, error: Exception) -> NoReturn:
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         there = ", ".join(sorted(item.device for item in list_ports.comports())) or "no serial port at all"
         do = 'plug the arm in and switch it on, or use port "sim"'
-        raise PortMissing(
-            sentence(f"the port {port} does not exist", expected=there, got=port, do=do)
-        ) from error
+        raise PortMissing(sentence(f"the port {port} does not exist", expected=there, got=port, do=do)) from error
     if code in (errno.EACCES, errno.EPERM):
         do = "sudo usermod -aG dialout $USER, then log out and in again"
         raise PortPermission(

@@ -40,9 +40,7 @@ class Counts:
 class Loop:
     """One arm, one machine, one service. `run` returns when the machine is done."""
 
-    def __init__(
-        self, arm: Arm, machine: StateMachine, service: Service, info: Info, config: BridgeConfig
-    ) -> None:
+    def __init__(self, arm: Arm, machine: StateMachine, service: Service, info: Info, config: BridgeConfig) -> None:
         self.arm = arm
         self.machine = machine
         self.service = service
@@ -61,6 +59,7 @@ class Loop:
         """Tick until there is nothing more to do; `ready` is called once, after the first tick."""
         period = 1.0 / self.config.timing.rate_hz
         start = time.monotonic()
+        announce = True
         while not self.machine.done:
             due = start + self._tick * period
             if not self.service.serve_until(due, self.answer):
@@ -72,8 +71,9 @@ class Loop:
             self._tick += missed
             self._consider_leaving(now)
             self.tick()
-            if self._tick == 0:
+            if announce:
                 ready()
+                announce = False
             self._tick += 1
 
     def tick(self) -> None:
@@ -157,8 +157,10 @@ class Loop:
 
     def _consider_leaving(self, now: float) -> None:
         if self.leave_asked > self._leave_taken:
+            # A second signal means "now": the arm is left where it is, held.
+            policy = self.config.exit_policy if self._leave_taken == 0 else "hold"
             self._leave_taken = self.leave_asked
-            self.machine.leave(self.config.exit_policy, now)
+            self.machine.leave(policy, now)
         elif self._orphan_since is not None and self.machine.mode is not Mode.PARKING:
             timing = self.config.timing
             patience = timing.client_timeout_s + timing.park_after_s + ORPHAN_GRACE_S

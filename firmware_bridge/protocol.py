@@ -120,8 +120,4 @@ class StatusParser:
         return len(self._pending)
 
     def _fits(self, buffer: bytes, at: int) -> bool:
-        return (
-            buffer.startswith(HEADER, at)
-            and buffer[at + 2] in self._servos
-            and buffer[at + 3] == self._length + 2
-        )
+        return buffer.startswith(HEADER, at) and buffer[at + 2] in self._servos and buffer[at + 3] == self._length + 2

@@ -15,6 +15,7 @@ from firmware_bridge.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 ECHO_PROBE_ID = protocol.MAX_ID  # LeRobot scans ids up to 0xFC, so nobody lives here
 DUPLICATE_PROBES = 3
+QUIET_S = 0.02  # longer than an FTDI adapter keeps bytes back (16 ms)
 DUPLICATE_VERDICT = 2  # odd answers of that many probes; one alone may be a glitch of the line
 
 
@@ -39,7 +40,7 @@ def scan(bus: Bus, servos: Iterable[int]) -> tuple[int, ...]:
     """
     found = []
     for servo in servos:
-        if not any(_hear_out(bus, servo, protocol.make_ping(servo), 0)[1] for _ in range(2)):
+        if bus.ping(servo) is None and not _hear_out(bus, servo, protocol.make_ping(servo), 0)[1]:
             continue
         found.append(servo)
         request = protocol.make_read(servo, TELEMETRY_ADDRESS, TELEMETRY_LENGTH)
@@ -63,9 +64,9 @@ def _hear_out(bus: Bus, servo: int, request: bytes, length: int) -> tuple[int, i
     bus.send(request)
     parser = StatusParser((servo,), length)
     frames, size = 0, 0
-    deadline = bus.clock() + bus.patience.reply_timeout_s
+    deadline = bus.clock() + bus.patience.unicast_timeout_s
     while data := bus.receive(deadline):
         frames += len(parser.feed(data))
         size += len(data)
-        deadline = bus.clock() + bus.patience.reply_timeout_s / 4
+        deadline = bus.clock() + QUIET_S
     return frames, size

@@ -102,9 +102,7 @@ class StateMachine:
         if self.mode not in allowed:
             wanted = ", ".join(mode.value for mode in allowed)
             raise CommandRefused(
-                sentence(
-                    f"{name} in mode {self.mode.value}", expected=f"mode {wanted}", do=WAYS_OUT[self.mode]
-                )
+                sentence(f"{name} in mode {self.mode.value}", expected=f"mode {wanted}", do=WAYS_OUT[self.mode])
             )
         return act(self, now)
 
@@ -122,19 +120,17 @@ class StateMachine:
             self._driver_at = now
 
     def leave(self, policy: str, now: float) -> None:
-        """Begin to end by `policy`; asked again while parking, end at once and hold."""
-        if self._leaving and self.mode is Mode.PARKING:
-            self.note = "asked twice to end: not parked"
-            self.mode = Mode.STOPPED
-            return
-        self._leaving = True
+        """Begin to end by `policy`; while parking, "park" goes on and the other two end it at once."""
         if policy == "limp" and self.rules.may_move and self.torque != "off":
             self._want_torque = False
             self.mode = Mode.STOPPED
         elif policy == "park" and self.mode in ARMED:
             self._park(now)
         else:
+            if self.mode is Mode.PARKING:
+                self.note = "parking was broken off"
             self.mode = Mode.STOPPED
+        self._leaving = True
         self.mailbox.clear()
 
     @property
@@ -183,14 +179,8 @@ class StateMachine:
         reading = self._reading
         if reading is None or not reading.fresh.all():
             who = "no servo yet" if reading is None else self._names(~reading.fresh)
-            raise CommandRefused(
-                sentence("arming needs every servo", got=f"silent: {who}", do="check its cable")
-            )
-        bad = {
-            self.rules.limits.joints[i]: error_text(e)
-            for i, e in enumerate(reading.errors)
-            if e & FATAL_ERRORS
-        }
+            raise CommandRefused(sentence("arming needs every servo", got=f"silent: {who}", do="check its cable"))
+        bad = {self.rules.limits.joints[i]: error_text(e) for i, e in enumerate(reading.errors) if e & FATAL_ERRORS}
         if bad:
             do = "let it cool, or switch the arm's power off and on"
             raise CommandRefused(sentence("a servo reports an error", got=bad, do=do))
@@ -202,9 +192,7 @@ class StateMachine:
             raise CommandRefused(
                 sentence(
                     f"{self._names(outside)} outside the calibrated range: torque would make it jump",
-                    expected=[
-                        f"{a:.3f}..{b:.3f} rad" for a, b in zip(low[outside], high[outside], strict=True)
-                    ],
+                    expected=[f"{a:.3f}..{b:.3f} rad" for a, b in zip(low[outside], high[outside], strict=True)],
                     got=[f"{value:.3f}" for value in reading.measured[outside]],
                     do=do,
                 )

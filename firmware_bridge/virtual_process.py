@@ -123,9 +123,7 @@ _ORDERS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="firmware_bridge.virtual_process", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="firmware_bridge.virtual_process", description=__doc__.split("\n")[0])
     parser.add_argument("--robot", required=True)
     parser.add_argument("--calibration", default="", help="LeRobot file to put into the servos' memory")
     return parser.parse_args()

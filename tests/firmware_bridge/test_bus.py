@@ -1,0 +1,150 @@
+"""The bus against virtual servos behind a real pty: every fault it promises to survive or to name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from firmware_bridge.bus import Bus, Patience
+from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoDuplicate, ServoWrong
+from firmware_bridge.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.scan import probe_echo, scan
+from firmware_bridge.stale import SPARE_LENGTHS, Debts
+from firmware_bridge.virtual_port import VirtualPort
+
+IDS = (1, 2, 3, 4, 5, 6)
+POSITION = REGISTERS["Present_Position"]
+Place = Callable[[int, int], None]
+
+
+def positions(bus: Bus) -> dict[int, int]:
+    answer = bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS)
+    return {servo: POSITION.decode(frame.data) for servo, frame in answer.frames.items()}
+
+
+def test_one_request_reads_all_telemetry(bus: Bus, port: VirtualPort, place: Place) -> None:
+    place(2, 1234)
+    assert positions(bus)[2] == 1234
+    assert bus.counters.requests == port.bus.frames["sync_read"] == 1
+
+
+def test_a_silent_servo_does_not_hide_the_others(bus: Bus, port: VirtualPort) -> None:
+    bus.patience = Patience(reply_timeout_s=0.05)
+    bus._debts = Debts(quarantine_s=60.0)
+    port.bus.faults[3].silent = True
+    answer = bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS)
+    assert answer.missing == (3,) and set(answer.frames) == set(IDS) - {3}
+    for _ in range(20):  # silent for long: bounded, and the others are read all the while
+        assert bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS).missing == (3,)
+    assert bus.counters.silent == SPARE_LENGTHS
+
+
+def test_dropped_and_corrupt_answers_are_asked_for_again(bus: Bus, port: VirtualPort) -> None:
+    port.bus.faults[2].drop = 1
+    port.bus.faults[5].corrupt = 1
+    assert len(positions(bus)) == 6
+    assert bus.counters.retries == 1 and bus.counters.corrupt == 1
+
+
+def test_error_byte_of_each_servo_is_kept(bus: Bus, port: VirtualPort) -> None:
+    port.bus.servos[3].status = 32
+    answer = bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS)
+    assert {servo: frame.error for servo, frame in answer.frames.items()} == {**dict.fromkeys(IDS, 0), 4: 32}
+
+
+def test_one_servo_silent_or_corrupt_raises_what_it_is(bus: Bus, port: VirtualPort) -> None:
+    assert bus.read(4, "Model_Number") == 777
+    port.bus.faults[4].silent = True
+    with pytest.raises(NoAnswer, match=r"servo 4.*what to do"):
+        bus.read(4, "Model_Number")
+    port.bus.faults[5].corrupt = 9
+    with pytest.raises(CorruptAnswer, match="servo 5"):
+        bus.read(5, "Model_Number")
+
+
+def test_echo_is_found_and_tolerated(bus: Bus, port: VirtualPort, place: Place) -> None:
+    assert not probe_echo(bus)
+    port.bus.echo = True
+    assert probe_echo(bus)
+    assert scan(bus, IDS) == IDS
+    for ticks in range(2000, 2020):
+        place(1, ticks)
+        bus.sync_write("Goal_Position", {1: 2047})
+        assert bus.read(1, "Present_Position") == ticks
+        assert positions(bus)[1] == ticks
+    assert bus.counters.stray_bytes == 0
+    bus.echo = False  # negative control: an echo that is not expected is noise
+    positions(bus)
+    assert bus.counters.stray_bytes > 0
+
+
+def test_scan_names_missing_and_duplicate_ids(bus: Bus, port: VirtualPort) -> None:
+    port.bus.faults[6].silent = True
+    assert scan(bus, IDS) == (1, 2, 3, 4, 5)
+    port.bus.faults[2].duplicate = True
+    with pytest.raises(ServoDuplicate, match=r"id 2.*one at a time"):
+        scan(bus, IDS)
+
+
+def test_recentring_torque_value_never_leaves(bus: Bus, port: VirtualPort) -> None:
+    with pytest.raises(ServoWrong, match="128"):
+        bus.sync_write("Torque_Enable", {1: 128})
+    with pytest.raises(ServoWrong, match="128"):
+        bus.write(1, "Torque_Enable", 128)
+    assert not port.bus.journal
+
+
+# -- the stale read
+
+
+def late_then_moving(read: Callable[[], int | None], port: VirtualPort, place: Place) -> list[tuple[int, int | None]]:
+    """(true position, what was read) of twenty cycles, the first answered late."""
+    with port.lock:
+        port.bus.faults[1].late, port.bus.faults[1].late_s = 1, 0.08
+    rows = []
+    for cycle in range(20):
+        place(1, 2000 + 10 * cycle)
+        rows.append((2000 + 10 * cycle, read()))
+        time.sleep(0.01)
+    return rows
+
+
+def test_a_late_answer_is_never_taken_for_a_new_one(bus: Bus, port: VirtualPort, place: Place) -> None:
+    bus.patience = Patience(reply_timeout_s=0.03)
+    rows = late_then_moving(lambda: positions(bus).get(1), port, place)
+    wrong = [row for row in rows if row[1] not in (row[0], None)]
+    assert not wrong
+    assert sum(got is not None for _, got in rows) >= 18
+    assert bus.counters.stray_bytes > 0  # the late answer did arrive
+
+
+def test_the_sdk_reads_stale_data(port: VirtualPort, place: Place) -> None:
+    """Negative control: the same servo, the same lateness, feetech-servo-sdk."""
+    sdk: Any = pytest.importorskip("scservo_sdk", reason="feetech-servo-sdk is not installed")
+    handler = sdk.PortHandler(port.path)
+    assert handler.openPort()
+    group = sdk.GroupSyncRead(handler, sdk.PacketHandler(0), 56, 15)
+    group.addParam(1)
+
+    def read() -> int | None:
+        return group.getData(1, 56, 2) if group.txRxPacket() == 0 else None
+
+    rows = late_then_moving(read, port, place)
+    handler.closePort()
+    assert [row for row in rows if row[1] not in (row[0], None)]
+
+
+def test_debts_change_the_length_until_they_run_out() -> None:
+    debts = Debts(spare=2, quarantine_s=1.0)
+    assert debts.ask((1, 2), 0.0).extra == 0
+    debts.unanswered(0, (1,), 0.0)
+    assert debts.ask((1, 2), 0.5).extra == 1
+    debts.unanswered(1, (1,), 0.5)
+    ask = debts.ask((1, 2), 0.6)
+    assert ask.servos == (2,) and ask.withheld == (1,)
+    assert debts.ask((1, 2), 1.1) == debts.ask((1, 2), 1.2)
+    assert debts.ask((1, 2), 1.1).servos == (1, 2)
+    assert debts.ask((1, 2), 2.0).extra == 0

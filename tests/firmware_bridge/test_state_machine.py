@@ -1,0 +1,343 @@
+"""The machine alone, with a clock of its own: what each mode sends, and what it never sends."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_bridge.chunks import Door, Mailbox
+from firmware_bridge.errors import BridgeError, CommandRefused
+from firmware_bridge.limits import Limits
+from firmware_bridge.messages import FRAME, UNITS, Chunk
+from firmware_bridge.modes import ARMED, Mode, Reading, Rules, Step
+from firmware_bridge.state_machine import StateMachine
+
+JOINTS = ("lift", "gripper")
+RULES = Rules(
+    limits=Limits(JOINTS, np.array([-1.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0])),
+    servo_bounds=(np.array([-1.2, 0.0]), np.array([1.2, 1.0])),
+    grippers=np.array([False, True]),
+    park_pose=np.array([-1.0, 0.0]),
+    park_speed=0.5,
+    dt=0.01,
+    may_move=True,
+    exit_policy="park",
+    silent_fault_s=0.2,
+    client_timeout_s=0.5,
+    park_after_s=1.0,
+    park_timeout_s=1.0,
+)
+
+
+class Rig:
+    """A machine, and an arm that follows its goals exactly; every Step is kept."""
+
+    def __init__(self, **changes: Any) -> None:
+        rules = replace(RULES, **changes)
+        self.machine = StateMachine(rules, Mailbox(Door("so101", 2, 100.0, 500)))
+        self.measured = np.array([0.5, 0.5])
+        self.fresh = np.array([True, True])
+        self.errors = (0, 0)
+        self.stuck = False
+        self.tick = 0
+        self.steps: list[Step] = []
+        self.run(1)
+
+    @property
+    def now(self) -> float:
+        return self.tick * 0.01
+
+    def run(self, ticks: int) -> list[Step]:
+        made = []
+        for _ in range(ticks):
+            self.tick += 1
+            step = self.machine.step(Reading(self.now, self.tick, self.measured, self.fresh, self.errors))
+            if step.torque is True:
+                self.machine.torque_is(True, self.measured)
+            elif step.torque is False:
+                self.machine.torque_is(False)
+            elif step.goal is not None and not self.stuck:
+                self.measured = step.goal.copy()
+            self.machine.mailbox.published(self.tick, self.tick)
+            made.append(step)
+        self.steps += made
+        return made
+
+    def do(self, name: str) -> str:
+        return self.machine.command(name, self.now)
+
+    def send(self, lift: float, seconds: float = 1.0) -> None:
+        actions = np.tile(np.array([lift, 0.5], np.float32), (max(1, int(seconds * 10)), 1))
+        self.machine.chunk(Chunk(actions, "so101", UNITS, FRAME, self.tick, self.tick, 0.1), self.now)
+
+    def goals(self) -> int:
+        return sum(step.goal is not None for step in self.steps)
+
+    def raised(self) -> None:
+        """Armed, and moving on a chunk."""
+        self.do("arm")
+        self.send(0.0)
+        self.run(5)
+        assert self.machine.mode is Mode.RUNNING and self.goals() > 0
+
+
+def test_nothing_is_sent_before_arm() -> None:
+    rig = Rig()
+    rig.send(0.0)
+    steps = rig.run(10)
+    assert all(step.goal is None and step.torque is None for step in steps)
+    assert rig.machine.commanded[0] < 0.5  # the target is computed all the same
+    rig.do("arm")
+    assert rig.run(1)[0].torque is True
+    assert (rig.machine.commanded == rig.measured).all()  # not where the shadow had gone
+
+
+def test_without_may_move_arm_is_refused_and_nothing_is_ever_sent() -> None:
+    rig = Rig(may_move=False)
+    with pytest.raises(CommandRefused, match=r"not live.*--live"):
+        rig.do("arm")
+    rig.send(0.0)
+    rig.run(20)
+    rig.machine.leave("park", rig.now)
+    rig.run(1)
+    rig.machine.leave("limp", rig.now)
+    rig.run(1)
+    assert rig.machine.done and all(s.goal is None and s.torque is None for s in rig.steps)
+
+
+def test_running_follows_the_chunk_within_the_speed_then_holds() -> None:
+    rig = Rig()
+    rig.raised()
+    path = [step.goal[0] for step in rig.steps if step.goal is not None]
+    assert np.abs(np.diff([0.5, *path])).max() <= 2.0 * 0.01 + 1e-9
+    rig.send(0.0, 0.3)
+    rig.run(40)
+    assert rig.machine.mode is Mode.READY and rig.measured[0] == pytest.approx(0.0)
+    assert rig.run(1)[-1].goal is None and "no chunk" in rig.machine.note
+
+
+def test_estop_latches_until_rearm() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.do("estop")
+    before = rig.goals()
+    for attempt in ("arm", "resume", "park", "pause"):
+        with pytest.raises(CommandRefused, match=r"estop.*rearm"):
+            rig.do(attempt)
+    with pytest.raises(CommandRefused, match="a chunk in mode estop"):
+        rig.send(0.0)
+    rig.run(500)
+    assert rig.goals() == before and rig.machine.torque == "on"
+    rig.do("rearm")
+    assert rig.run(1)[0].torque is True  # the Step that sets goal = present
+    rig.run(10)
+    assert rig.goals() == before and rig.machine.mode is Mode.READY
+    rig.send(0.0)
+    rig.run(2)
+    assert rig.goals() > before
+
+
+def test_estop_before_arm_goes_back_to_shadow_only() -> None:
+    rig = Rig()
+    rig.do("estop")
+    rig.do("rearm")
+    rig.run(5)
+    assert rig.machine.mode is Mode.SHADOW and all(step.torque is None for step in rig.steps)
+
+
+def test_estop_in_the_tick_of_arm_wins() -> None:
+    rig = Rig()
+    rig.do("arm")
+    rig.do("estop")
+    assert all(step.torque is None and step.goal is None for step in rig.run(10))
+
+
+def test_a_silent_servo_holds_then_faults_with_the_torque_said() -> None:
+    rig = Rig()
+    rig.raised()
+    before = rig.goals()
+    rig.fresh = np.array([False, True])
+    rig.run(10)
+    assert rig.goals() == before and rig.machine.mode is Mode.RUNNING and "lift" in rig.machine.note
+    rig.run(20)
+    assert rig.machine.mode is Mode.FAULT and rig.goals() == before
+    assert "lift has not answered for 0.2 s" in rig.machine.fault and "torque: on" in rig.machine.fault
+    with pytest.raises(CommandRefused, match="silent: lift"):
+        rig.do("rearm")
+    rig.fresh = np.array([True, True])
+    rig.run(50)
+    assert rig.machine.mode is Mode.FAULT and rig.goals() == before  # latched
+    rig.do("rearm")
+    rig.run(2)
+    assert rig.machine.mode is Mode.READY and rig.machine.fault == ""
+
+
+def test_one_missed_answer_only_holds() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.fresh = np.array([False, True])
+    rig.run(3)
+    rig.fresh = np.array([True, True])
+    before = rig.goals()
+    rig.run(3)
+    assert rig.machine.mode is Mode.RUNNING and rig.goals() == before + 3
+
+
+def test_a_servo_that_reports_overload_faults() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.errors = (1, 0)  # voltage: shown, not fatal
+    rig.run(5)
+    assert rig.machine.mode is Mode.RUNNING
+    rig.errors = (32, 0)
+    rig.run(1)
+    assert rig.machine.mode is Mode.FAULT and "lift reports: overload" in rig.machine.fault
+    with pytest.raises(CommandRefused, match="overload"):
+        rig.do("rearm")
+
+
+def test_a_silent_client_holds_then_parks() -> None:
+    rig = Rig()
+    rig.do("arm")
+    modes = []
+    for _ in range(150):
+        if rig.now < 0.5:
+            rig.machine.heard(rig.now)
+        if rig.tick == 3:
+            rig.send(0.0, 5.0)
+        rig.run(1)
+        modes.append(rig.machine.mode)
+    assert modes.index(Mode.READY, 10) < 110 and "silent" in rig.machine.note
+    rig.run(600)
+    assert rig.machine.mode is Mode.SHADOW and rig.machine.torque == "off"
+    assert rig.measured[0] == pytest.approx(-1.0)
+
+
+def test_a_silent_client_with_exit_policy_hold_is_held_for_ever() -> None:
+    rig = Rig(exit_policy="hold")
+    rig.raised()
+    rig.run(2000)
+    assert rig.machine.mode is Mode.READY and rig.machine.torque == "on"
+
+
+def test_parking_is_slow_and_torque_goes_off_only_there() -> None:
+    rig = Rig()
+    rig.raised()
+    start = len(rig.steps)
+    rig.machine.leave("park", rig.now)
+    while not rig.machine.done:
+        rig.run(1)
+    path = [step.goal[0] for step in rig.steps[start:] if step.goal is not None]
+    assert np.abs(np.diff(path)).max() <= 0.5 * 0.01 + 1e-9
+    off = [step for step in rig.steps if step.torque is False]
+    assert len(off) == 1 and off[0] is rig.steps[-1] and path[-1] == -1.0
+    assert rig.machine.farewell() == "parked; torque off"
+
+
+def test_an_arm_that_cannot_reach_its_park_pose_keeps_its_torque() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.stuck = True
+    rig.machine.leave("park", rig.now)
+    for _ in range(1000):
+        if rig.machine.done:
+            break
+        rig.run(1)
+    assert rig.machine.done and rig.machine.torque == "on"
+    assert all(step.torque is not False for step in rig.steps)
+    assert "could not park: lift" in rig.machine.farewell() and "torque on" in rig.machine.farewell()
+
+
+@pytest.mark.parametrize(("policy", "torque"), [("hold", "on"), ("limp", "off")])
+def test_hold_and_limp_do_what_they_say_at_once(policy: str, torque: str) -> None:
+    rig = Rig()
+    rig.raised()
+    before = rig.goals()
+    rig.machine.leave(policy, rig.now)
+    rig.run(1)
+    assert rig.machine.done and rig.machine.torque == torque and rig.goals() == before
+    assert f"torque {torque}" in rig.machine.farewell()
+
+
+def test_parking_goes_on_when_asked_again_and_breaks_off_for_hold() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.machine.leave("park", rig.now)
+    rig.run(3)
+    rig.machine.leave("park", rig.now)
+    assert rig.machine.mode is Mode.PARKING
+    rig.machine.leave("hold", rig.now)
+    assert rig.machine.done and rig.machine.torque == "on" and "broken off" in rig.machine.farewell()
+
+
+def test_leaving_from_estop_sends_no_goal_and_says_that_it_holds() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.do("estop")
+    before = rig.goals()
+    rig.machine.leave("park", rig.now)
+    rig.run(1)
+    assert rig.machine.done and rig.goals() == before
+    assert "emergency stop" in rig.machine.farewell() and "torque on" in rig.machine.farewell()
+
+
+def test_arming_outside_the_servos_range_is_refused() -> None:
+    rig = Rig()
+    rig.measured = np.array([1.3, 0.5])
+    rig.run(1)
+    with pytest.raises(CommandRefused, match=r"lift outside the calibrated range.*1.300"):
+        rig.do("arm")
+    rig.measured = np.array([1.1, 0.5])  # outside the configured limits only: led back, not refused
+    rig.run(1)
+    rig.do("arm")
+
+
+def test_pause_refuses_chunks_until_resume() -> None:
+    rig = Rig()
+    rig.raised()
+    rig.do("pause")
+    before = rig.goals()
+    with pytest.raises(CommandRefused, match="resume first"):
+        rig.send(0.0)
+    rig.run(20)
+    assert rig.goals() == before
+    rig.do("resume")
+    rig.send(0.0)
+    rig.run(2)
+    assert rig.goals() > before
+
+
+def test_unknown_words_list_the_known() -> None:
+    with pytest.raises(CommandRefused, match="estop"):
+        Rig().do("dance")
+
+
+def test_random_words_never_send_a_goal_outside_an_armed_mode() -> None:
+    rng = random.Random(11)
+    words = ["arm", "rearm", "pause", "resume", "estop", "park", "chunk", "silent", "heard", "error", "well"]
+    for _ in range(40):
+        rig = Rig()
+        for _ in range(60):
+            word = rng.choice(words)
+            try:
+                if word == "chunk":
+                    rig.send(rng.uniform(-2, 2))
+                elif word == "heard":
+                    rig.machine.heard(rig.now)
+                elif word in ("silent", "error", "well"):
+                    rig.fresh = np.array([word != "silent", True])
+                    rig.errors = (32 * (word == "error"), 0)
+                else:
+                    rig.do(word)
+            except BridgeError as refused:
+                assert "what to do" in str(refused) or "expected" in str(refused)
+            last = rig.machine.commanded.copy()
+            step = rig.run(1)[0]
+            if step.goal is not None:
+                assert rig.machine.mode in ARMED and rig.fresh.all() and rig.machine.torque == "on"
+                assert (np.abs(step.goal - last) <= RULES.limits.speed * RULES.dt + 1e-9).all()
+            rig.run(rng.choice([0, 3, 30]))
