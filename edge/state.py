@@ -21,6 +21,9 @@ class ExitReason(str, Enum):
     REFUSED = "refused"  # the bridge took none of many chunks in a row
 
 
+Ending = tuple[ExitReason, str]  # why, in a word and in a sentence
+
+
 @dataclass(frozen=True, slots=True)
 class LoopEvent:
     """Something a person should read. `name`: task, pause, resume, estop, rearm, camera, chunk, fault ..."""
@@ -40,6 +43,7 @@ class LoopState:
     task: str
     chunks: int  # sent and taken
     refused: int  # by us or by the bridge
+    held: str  # why the loop wants no chunks: "", "user", "camera" or both
     predicting: bool
     latency_s: float  # running mean, observation to chunk
     waited_ticks: int  # ticks the arm stood still for want of a chunk, after the first

@@ -1,0 +1,57 @@
+"""How the arm is left: parked, holding or limp, as the bridge was configured, whatever ended the run."""
+
+from __future__ import annotations
+
+import time
+
+from edge.loop import Loop
+from firmware_bridge.client import BridgeGone, BridgeHandle, CommandRefused
+
+
+class Leaving:
+    """Leaves the arm by the configured exit policy and ends the bridge, once, from wherever the run stops."""
+
+    def __init__(self, handle: BridgeHandle) -> None:
+        self._handle = handle
+        self._farewell: str | None = None
+
+    def leave(self, loop: Loop | None = None) -> str:
+        """Parks where configured (recording it all; Ctrl-C once more holds instead), then ends the bridge."""
+        if self._farewell is None:
+            policy = ""
+            try:
+                if (
+                    loop is not None
+                    and self._handle.config.exit_policy == "park"
+                    and loop.parts.client.info.live
+                ):
+                    policy = self._park(loop)
+                self._farewell = self._handle.close(policy)
+            except BridgeGone as error:
+                self._farewell = str(error)
+        return self._farewell
+
+    def _park(self, loop: Loop) -> str:
+        """Follows the parking to its end. Gives another policy where it was cut short."""
+        client, control = loop.parts.client, loop.parts.control
+        seen = control.interrupts
+        deadline = time.monotonic() + self._handle.config.timing.park_timeout_s
+        try:
+            client.park()
+            while time.monotonic() < deadline:
+                status = client.status(timeout_s=1.0)
+                loop.hear(status)
+                if status.mode != "parking":
+                    return ""
+                if control.interrupts > seen:
+                    loop.event("park", "cut short: holding here with torque on")
+                    return "hold"
+        except CommandRefused as error:  # after a fault or an emergency stop: it stays as it is
+            loop.event("park", str(error))
+        return ""
+
+    def __enter__(self) -> Leaving:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.leave()

@@ -1,0 +1,83 @@
+"""What a user chooses for a run, the rhythm that follows from it, and what a recording says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge.camera import CameraPatience
+from edge.schedule import Rhythm
+from episodes.layout import RunHeader
+from firmware_bridge.client import BridgeConfig, Info
+from policy_spec.errors import UsageError, sentence
+from policy_spec.manifest import Manifest
+from policy_spec.norm import NormTag
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a user chooses for a run."""
+
+    bundle: Path
+    bridge: BridgeConfig
+    cameras: Mapping[str, str]  # slot -> source
+    task: str
+    frame: str  # a name of policy_spec.frames, never inferred
+    norm_tag: str | None = None  # may be left out where the checkpoint has one
+    seed: int = 0
+    execute: int = 0  # steps used of each chunk; 0: half of them
+    dt_s: float = 1 / 30  # between two actions
+    duration_s: float | None = None  # None: until told
+    record: Path | None = None
+    image_format: str = "jpeg"  # of the recording; png keeps every pixel
+    threads: int = 0  # 0: the physical cores
+    verify: bool = False  # hash every file again
+    patience: CameraPatience = field(default_factory=CameraPatience)
+    half_ranges: tuple[float, ...] | None = None  # rad, from the calibration; only some frames need them
+
+
+def rhythm_of(config: RunConfig, tag: NormTag, rate_hz: float) -> Rhythm:
+    """How many steps of each chunk are used. UsageError where that cannot be."""
+    horizon = tag.n_action_steps
+    execute = config.execute or -(-horizon // 2)
+    if not 1 <= execute <= horizon:
+        raise UsageError(sentence("steps used of each chunk", expected=f"1 to {horizon}", got=execute))
+    return Rhythm(horizon, execute, config.dt_s * rate_hz)
+
+
+def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info, engine: str) -> RunHeader:
+    """What a recording says at its beginning."""
+    rhythm = rhythm_of(config, tag, info.rate_hz)
+    return RunHeader(
+        arm=info.arm,
+        joints=info.joints,
+        joint_units=tuple("1" if "gripper" in joint else "rad" for joint in info.joints),
+        cameras=dict(config.cameras),
+        horizon=rhythm.horizon,
+        dt_s=config.dt_s,
+        execute=rhythm.execute,
+        seed=config.seed,
+        task=config.task,
+        bundle=str(config.bundle),
+        norm_tag=tag.tag,
+        frame=config.frame,
+        policy_joints=info.joints,
+        image_format=config.image_format,
+        started_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        started_s=time.monotonic(),
+        rate_hz=info.rate_hz,
+        facts={
+            "armside": manifest.armside_version,
+            "precision": manifest.precision,
+            "source": dataclasses.asdict(manifest.source),
+            "engine": engine,
+            "port": info.port,
+            "live": info.live,
+            "exit_policy": info.exit_policy,
+            "calibration": info.calibration,
+        },
+    )
