@@ -18,6 +18,7 @@ from firmware_bridge.errors import CalibrationMismatch, NoAnswer, ServoMissing, 
 from firmware_bridge.registers import (
     CURRENT_UNIT_A,
     LOAD_UNIT,
+    MULTI_TURN_BIT,
     REGISTERS,
     TELEMETRY_ADDRESS,
     TELEMETRY_LENGTH,
@@ -129,6 +130,9 @@ class Arm:
             wanted = {**self.robot.settings}
             if name in self.robot.grippers:
                 wanted |= self.robot.gripper_settings
+            phase = self.bus.read(servo, "Phase")
+            if phase & MULTI_TURN_BIT:  # readings would leave 0..4095 (lerobot PR #3373)
+                wanted["Phase"] = phase & ~MULTI_TURN_BIT
             differing = {reg: value for reg, value in wanted.items() if self.bus.read(servo, reg) != value}
             if not differing:
                 continue

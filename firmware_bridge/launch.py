@@ -9,6 +9,7 @@ then closes the bridge. Its stdin stays open: when that pipe ends, the bridge kn
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from types import TracebackType
 from typing import Any
@@ -100,8 +101,9 @@ def start_bridge(config: BridgeConfig, timeout_s: float = 15.0) -> BridgeHandle:
     lines = Lines(process)
     try:
         assert process.stdin is not None
-        process.stdin.write(config.to_json().encode() + b"\n")
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it died at its imports: its exit code says so below
+            process.stdin.write(config.to_json().encode() + b"\n")
+            process.stdin.flush()
         word = lines.read(timeout_s)
         if word is not None and word.get("event") == "error":
             raise from_wire(word["error"], word["text"])

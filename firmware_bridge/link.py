@@ -141,7 +141,8 @@ class BridgeClient:
 
     def _hello(self) -> Info:
         answer = self._exchange(Command("hello"))
-        assert isinstance(answer, Info)
+        if not isinstance(answer, Info):
+            raise BridgeGone(self._gone(f"answered {type(answer).__name__} to hello"))
         return answer
 
     def _command(self, name: str, argument: str = "") -> Reply:

@@ -84,7 +84,7 @@ class Loop:
             self._act(step)
         except PortLost as error:
             self._lost = error
-            self.machine.failed(str(error))
+            self.machine.failed(str(error), way_out="start the bridge again")
         except BridgeError as error:
             self.machine.failed(str(error))
         except Exception as error:  # our own mistake must not drop the arm

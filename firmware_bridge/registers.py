@@ -15,6 +15,7 @@ TICKS_PER_TURN = 4096
 EEPROM_SIZE = 40
 MODEL_STS3215 = 777
 TORQUE_RECENTRE = 128  # written to Torque_Enable it redefines the present position as 2048: forbidden
+MULTI_TURN_BIT = 0x10  # of Phase: the angle counts on beyond a turn
 CURRENT_UNIT_A = 0.0065
 VOLTAGE_UNIT_V = 0.1
 LOAD_UNIT = 0.001  # of the full duty

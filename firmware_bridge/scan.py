@@ -14,9 +14,8 @@ from firmware_bridge.protocol import StatusParser
 from firmware_bridge.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 ECHO_PROBE_ID = protocol.MAX_ID  # LeRobot scans ids up to 0xFC, so nobody lives here
-DUPLICATE_PROBES = 3
 QUIET_S = 0.02  # longer than an FTDI adapter keeps bytes back (16 ms)
-DUPLICATE_VERDICT = 2  # odd answers of that many probes; one alone may be a glitch of the line
+DUPLICATE_VERDICT = 2  # odd answers in a row; one alone may be a glitch of the line
 
 
 def probe_echo(bus: Bus) -> bool:
@@ -44,13 +43,18 @@ def scan(bus: Bus, servos: Iterable[int]) -> tuple[int, ...]:
             continue
         found.append(servo)
         request = protocol.make_read(servo, TELEMETRY_ADDRESS, TELEMETRY_LENGTH)
-        heard = [_hear_out(bus, servo, request, TELEMETRY_LENGTH) for _ in range(DUPLICATE_PROBES)]
         clean = (1, TELEMETRY_LENGTH + protocol.OVERHEAD)
-        if sum(result != clean and result[1] > 0 for result in heard) >= DUPLICATE_VERDICT:
+        heard: list[tuple[int, int]] = []
+        while len(heard) < DUPLICATE_VERDICT:
+            result = _hear_out(bus, servo, request, TELEMETRY_LENGTH)
+            if result == clean or not result[1]:
+                break
+            heard.append(result)
+        else:
             raise ServoDuplicate(
                 sentence(
                     f"more than one servo answers to id {servo}",
-                    expected=f"1 intact frame of {clean[1]} bytes to each of {DUPLICATE_PROBES} requests",
+                    expected=f"1 intact frame of {clean[1]} bytes to each request",
                     got="; ".join(f"{frames} intact in {size} bytes" for frames, size in heard),
                     do=f"connect the servos of id {servo} one at a time and give one another id; "
                     "if only one has it, check its cable",

@@ -75,7 +75,7 @@ class StateMachine:
         if present is not None:
             self.commanded = present.copy()
 
-    def failed(self, what: str) -> None:
+    def failed(self, what: str, way_out: str = "rearm") -> None:
         """Latch a fault: no goal leaves any more; the servos keep their torque and last goal."""
         if self.mode in (Mode.FAULT, Mode.STOPPED):
             return
@@ -84,7 +84,7 @@ class StateMachine:
             "off": "torque: off",
             "unknown": "torque: as it was, this bridge never switched it",
         }[self.torque]
-        self.fault = f"{what}; {hold}; goals are no longer sent; what to do after the cause is gone: rearm"
+        self.fault = f"{what}; {hold}; goals are no longer sent; what to do when the cause is gone: {way_out}"
         self.mode = Mode.FAULT
         self.mailbox.clear()
         self._want_torque = None

@@ -15,6 +15,7 @@ from firmware_bridge.registers import (
     CURRENT_UNIT_A,
     EEPROM_SIZE,
     LOAD_UNIT,
+    MULTI_TURN_BIT,
     REGISTERS,
     TICKS_PER_TURN,
     TORQUE_RECENTRE,
@@ -26,7 +27,6 @@ MEMORY_SIZE = 128
 TOP_SPEED = 3550.0  # ticks/s: 52 rpm, the 7.4 V servo without load
 TOP_ACCELERATION = 25400.0  # ticks/s^2: register value 254
 STALL_CURRENT_A = 2.4
-MULTI_TURN_BIT = 0x10  # of Phase
 PRESENT = struct.Struct("<HHHBBBBBHH")  # registers 56..70
 GOAL = REGISTERS["Goal_Position"].address
 _READ_ONLY = frozenset(

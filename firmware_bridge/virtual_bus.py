@@ -57,6 +57,7 @@ class VirtualBus:
         self.world = world
         self.faults = {servo.servo: Faults() for servo in servos}
         self.echo = False
+        self.wire_s = 0.0  # each answer arrives that much later, as on a real wire
         self.journal: collections.deque[Written] = collections.deque(maxlen=JOURNAL)
         self.frames: collections.Counter[str] = collections.Counter()
         self._pending = b""
@@ -188,8 +189,8 @@ class VirtualBus:
             frame = _collide(frame, make_frame(servo.servo, servo.status, _twin(data)))
         if faults.late > 0:
             faults.late -= 1
-            return [Outgoing(now + faults.late_s, frame)]
-        return [Outgoing(now, frame)]
+            return [Outgoing(now + self.wire_s + faults.late_s, frame)]
+        return [Outgoing(now + self.wire_s, frame)]
 
 
 _Act = Callable[[VirtualBus, int, bytes, float], list[Outgoing]]

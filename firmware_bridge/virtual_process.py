@@ -43,7 +43,9 @@ def main() -> int:
         if options.calibration
         else robots.shipped_calibration(robot)
     )
-    port = VirtualPort(make_bus(robot, calibration))
+    bus = make_bus(robot, calibration)
+    bus.wire_s = options.wire_ms / 1000.0
+    port = VirtualPort(bus)
     # Ctrl-C in the terminal is for whoever runs the arm; servos go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -126,6 +128,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="firmware_bridge.virtual_process", description=__doc__.split("\n")[0])
     parser.add_argument("--robot", required=True)
     parser.add_argument("--calibration", default="", help="LeRobot file to put into the servos' memory")
+    parser.add_argument("--wire-ms", type=float, default=0.0, help="how long each answer takes on the wire")
     return parser.parse_args()
 
 

@@ -76,6 +76,12 @@ def test_configure_writes_only_what_differs_and_it_lasts(arm: Arm, port: Virtual
     assert port.bus.servos[1].get("P_Coefficient") == 16 and port.bus.servos[1].get("Lock") == 1
 
 
+def test_configure_ends_multi_turn_counting(arm: Arm, port: VirtualPort) -> None:
+    port.bus.servos[3].eeprom[REGISTERS["Phase"].address] = 12 | 0x10
+    port.bus.servos[3].power_on()
+    assert arm.configure() == ("wrist_flex: Phase = 12",)
+
+
 def test_configure_leaves_a_holding_arm_alone(arm: Arm, port: VirtualPort) -> None:
     port.bus.servos[1].eeprom[REGISTERS["P_Coefficient"].address] = 32
     port.bus.servos[1].power_on()

@@ -67,6 +67,12 @@ def raise_arm(client: BridgeClient) -> Status:
     return until(client, lambda s: abs(s.measured[1] + 1.2) < 0.02)
 
 
+def moving(client: BridgeClient) -> Status:
+    """Some ticks into a chunk: a reading came after its first goals, so the servos have them."""
+    first = until(client, lambda s: s.mode == "running")
+    return until(client, lambda s: s.mode == "running" and s.seq > first.seq + 3)
+
+
 def shoulder_at_torque_off(servos: ServoProcess) -> list[float]:
     """Distance of the shoulder from its park pose, ticks, at each torque-off that reached it."""
     parked = 910 + 3184 - (910 + 3184) / 2 + PARK[1] * 4095 / (2 * np.pi)
@@ -125,10 +131,11 @@ def test_estop_stops_every_goal_frame(config: BridgeConfig, servos: ServoProcess
         client = bridge.client
         client.arm()
         assert client.send_chunk(chunk_from(client.status(), seconds=5.0)).ok
-        until(client, lambda s: s.mode == "running")
+        moving(client)
         before = servos.goal_frames()
         assert before > 0
         other.estop()  # anybody may
+        until(client, lambda s: s.mode == "estop")  # this tick's reading was answered after any goal before it
         stopped = servos.goal_frames()
         for _ in range(20):
             status = client.status()
@@ -138,7 +145,7 @@ def test_estop_stops_every_goal_frame(config: BridgeConfig, servos: ServoProcess
         client.rearm()
         until(client, lambda s: s.mode == "ready")
         assert client.send_chunk(chunk_from(client.status())).ok
-        until(client, lambda s: s.mode == "running")
+        moving(client)
         assert servos.goal_frames() > stopped  # negative control: the count does count
 
 
@@ -186,6 +193,15 @@ def test_another_version_is_told_what_to_update(config: BridgeConfig, monkeypatc
             BridgeClient(bridge.endpoint)
         monkeypatch.undo()
         BridgeClient(bridge.endpoint).disconnect()
+
+
+def test_the_client_needs_no_bus() -> None:
+    code = "import sys; import firmware_bridge.client; print([m for m in sys.modules if m.split('.')[0] in sys.argv])"
+    words = ["serial", "torch", "onnxruntime", "policy_spec", "edge"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    done = subprocess.run([sys.executable, "-c", code, "zmq"], cwd=ROOT, capture_output=True, text=True)
+    assert "zmq" in done.stdout  # negative control: the list can be full
 
 
 # -- what cannot start
