@@ -1,0 +1,64 @@
+"""The TensorRT family's own parser and builder take every graph, for the GPU generation of the Jetson Orin's siblings.
+
+TensorRT-RTX runs without a GPU and has no Orin target (sm_87), so this stands in for the Jetson's own TensorRT; it is
+proprietary and optional: `pip install tensorrt-rtx`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.build import Built
+from policy_spec.graphs import GRAPHS
+from quant.apply import apply_plan
+from quant.plan import make_plan
+
+trt: Any = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install tensorrt-rtx")
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def graphs(built: Built, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path_factory.mktemp("trt") / request.param
+    apply_plan(built.folder, folder, make_plan(request.param), lambda *_: None)
+    return folder
+
+
+def build(path: Path) -> tuple[list[str], int]:
+    """Parser's errors, and the size of the engine."""
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network()
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(path)):
+        return [str(parser.get_error(i)) for i in range(parser.num_errors)], 0
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+    engine = builder.build_serialized_network(network, config)
+    return [], 0 if engine is None else engine.nbytes
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_parsed_and_built(graphs: Path, name: str) -> None:
+    errors, size = build(graphs / f"{name}.onnx")
+    assert not errors and size > 10_000
+
+
+def test_an_operator_outside_the_table_is_refused(tmp_path: Path) -> None:
+    """The negative control: the parser does say no."""
+    import onnx
+
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("NonZero", ["x"], ["y"])],
+        "refused",
+        [value("x", 1, [4])],
+        [value("y", 7, [1, None])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "refused.onnx")
+    errors, size = build(tmp_path / "refused.onnx")
+    assert errors or not size
