@@ -18,18 +18,15 @@ class Leaving:
     def leave(self, loop: Loop | None = None) -> str:
         """Parks where configured (recording it all; Ctrl-C once more holds instead), then ends the bridge."""
         if self._farewell is None:
-            policy = ""
+            policy = self._park(loop) if loop is not None and self._parks() else ""
             try:
-                if (
-                    loop is not None
-                    and self._handle.config.exit_policy == "park"
-                    and loop.parts.client.info.live
-                ):
-                    policy = self._park(loop)
                 self._farewell = self._handle.close(policy)
             except BridgeGone as error:
                 self._farewell = str(error)
         return self._farewell
+
+    def _parks(self) -> bool:
+        return self._handle.config.may_move and self._handle.config.exit_policy == "park"
 
     def _park(self, loop: Loop) -> str:
         """Follows the parking to its end. Gives another policy where it was cut short."""
@@ -37,17 +34,19 @@ class Leaving:
         seen = control.interrupts
         deadline = time.monotonic() + self._handle.config.timing.park_timeout_s
         try:
-            client.park()
+            reply = client.park()
             while time.monotonic() < deadline:
                 status = client.status(timeout_s=1.0)
                 loop.hear(status)
-                if status.mode != "parking":
+                if status.seq > reply.seq and status.mode != "parking":
                     return ""
                 if control.interrupts > seen:
                     loop.event("park", "cut short: holding here with torque on")
                     return "hold"
         except CommandRefused as error:  # after a fault or an emergency stop: it stays as it is
             loop.event("park", str(error))
+        except BridgeGone:  # closing says it, and where the arm is
+            return ""
         return ""
 
     def __enter__(self) -> Leaving:

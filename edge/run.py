@@ -69,9 +69,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         say("ready", f"{session.engine.name}; golden reproduced within {session.ready.golden.error:.2g}")
         predictor = Predictor(session)
         stack.callback(predictor.close)
-        control.moving = (
-            True  # from here on Ctrl-C is a word, not an exception
-        )
+        control.moving = True  # from here on Ctrl-C is a word, not an exception
         header = make_header(config, bundle.manifest, tag, handle.client.info, session.engine.name)
         recorder = (
             Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
