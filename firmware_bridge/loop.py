@@ -147,6 +147,8 @@ class Loop:
             if step.torque is not None:
                 raise self._lost
             return
+        if step.torque is not None:
+            self.machine.torque_asked()
         if step.torque is True:
             self.machine.torque_is(True, self.arm.torque_on())
         elif step.torque is False:

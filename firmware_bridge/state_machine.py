@@ -37,7 +37,8 @@ class StateMachine:
         self.mode = Mode.STARTING
         self.torque = "unknown"  # "on", "off", "unknown"
         self.fault = ""
-        self.note = ""
+        self.note = ""  # of this tick
+        self._remark = ""  # of this mode: what every note starts from
         self.commanded: Array = np.zeros_like(rules.park_pose)
         self._reading: Reading | None = None
         self._fresh_at: Array = np.zeros_like(rules.park_pose)
@@ -56,8 +57,7 @@ class StateMachine:
             self.commanded = reading.measured.copy()
             self._fresh_at[:] = reading.now
         self._reading = reading
-        if self.mode in (Mode.SHADOW, Mode.READY, Mode.RUNNING):
-            self.note = ""
+        self.note = self._remark
         self._watch_servos(reading)
         self._watch_driver(reading)
         if self._want_torque is not None:
@@ -69,6 +69,10 @@ class StateMachine:
             return NOTHING
         return _STEPS[self.mode](self, reading)
 
+    def torque_asked(self) -> None:
+        """A switch of the torque is on its way: until `torque_is` nobody knows."""
+        self.torque = "unknown"
+
     def torque_is(self, on: bool, present: Array | None = None) -> None:
         """The bus did what a Step asked; `present` [D] is what goal was set to at torque on."""
         self.torque = "on" if on else "off"
@@ -77,12 +81,14 @@ class StateMachine:
 
     def failed(self, what: str, way_out: str = "rearm") -> None:
         """Latch a fault: no goal leaves any more; the servos keep their torque and last goal."""
+        if self.mode is Mode.STOPPED:
+            self._remark = self._remark or what
         if self.mode in (Mode.FAULT, Mode.STOPPED):
             return
         hold = {
             "on": "torque: on, the arm holds its last goal",
             "off": "torque: off",
-            "unknown": "torque: as it was, this bridge never switched it",
+            "unknown": "torque: not known",
         }[self.torque]
         self.fault = f"{what}; {hold}; goals are no longer sent; what to do when the cause is gone: {way_out}"
         self.mode = Mode.FAULT
@@ -104,7 +110,9 @@ class StateMachine:
             raise CommandRefused(
                 sentence(f"{name} in mode {self.mode.value}", expected=f"mode {wanted}", do=WAYS_OUT[self.mode])
             )
-        return act(self, now)
+        done = act(self, now)
+        self._remark = done if name == "estop" else ""
+        return done
 
     def chunk(self, chunk: Chunk, now: float) -> str:
         """Take a chunk. Raises ChunkRefused, CommandRefused in a mode that takes none."""
@@ -128,7 +136,7 @@ class StateMachine:
             self._park(now)
         else:
             if self.mode is Mode.PARKING:
-                self.note = "parking was broken off"
+                self._remark = "parking was broken off"
             self.mode = Mode.STOPPED
         self._leaving = True
         self.mailbox.clear()
@@ -140,12 +148,15 @@ class StateMachine:
 
     def farewell(self) -> str:
         """Where the arm is left."""
+        unknown = "torque as it was: this bridge sent neither goals nor torque"
+        if self.rules.may_move:
+            unknown = "torque not known: hold the arm by hand before cutting its power"
         state = {
             "on": "torque on: the arm holds its last goal; hold it by hand before cutting its power",
             "off": "torque off",
-            "unknown": "torque as it was: this bridge sent neither goals nor torque",
+            "unknown": unknown,
         }[self.torque]
-        return "; ".join(part for part in (self.fault, self.note, state) if part)
+        return "; ".join(part for part in (self.fault, self._remark, state) if part)
 
     # -- commands, after the mode was checked
 
@@ -158,7 +169,6 @@ class StateMachine:
         return self._hold_here()
 
     def _rearm(self, now: float) -> str:
-        self.note = ""
         if self._armed_before:
             self._check_may_hold()
             self._driver_at = now
@@ -212,7 +222,6 @@ class StateMachine:
         self._want_torque = None
         self._leaving = False
         self.mode = Mode.ESTOP
-        self.note = "emergency stop"
         return "emergency stop latched: no goal is sent until rearm"
 
     def _park(self, now: float) -> str:
@@ -246,8 +255,8 @@ class StateMachine:
         return self._towards(wish, self.rules.limits)
 
     def _step_parking(self, reading: Reading) -> Step:
-        slow = np.full_like(self.commanded, self.rules.park_speed)
         old = self.rules.limits
+        slow = np.minimum(old.speed, self.rules.park_speed)
         limits = Limits(old.joints, old.lower, old.upper, slow)
         self.note = "parking"
         if not np.array_equal(self.commanded, self.rules.park_pose):
@@ -255,13 +264,13 @@ class StateMachine:
             return self._towards(self.rules.park_pose, limits)
         off = np.abs(reading.measured - self.rules.park_pose) * ~self.rules.grippers
         if off.max() <= PARKED:
-            self.note = "parked"
+            self._remark = "parked" if self._leaving else ""
             self.mode = Mode.STOPPED if self._leaving else Mode.SHADOW
             self._driver_at = None
             return Step(torque=False)
         if reading.now - self._there_since > self.rules.park_timeout_s:
             worst = self.rules.limits.joints[int(off.argmax())]
-            self.note = f"could not park: {worst} is {off.max():.2f} rad away; torque stays on"
+            self._remark = f"could not park: {worst} is {off.max():.2f} rad away; torque stays on"
             self.mode = Mode.STOPPED if self._leaving else Mode.PAUSED
             self._driver_at = None
         return NOTHING

@@ -1,0 +1,88 @@
+"""One tick of the loop at a time, on a real pty: what fails inside a tick becomes a stated fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.arm import Arm
+from firmware_bridge.bus import Bus
+from firmware_bridge.chunks import Door, Mailbox
+from firmware_bridge.config import BridgeConfig
+from firmware_bridge.daemon import make_rules
+from firmware_bridge.loop import Loop
+from firmware_bridge.messages import FRAME, UNITS, Command, Info, Reply
+from firmware_bridge.modes import Mode
+from firmware_bridge.robots import find, shipped_calibration
+from firmware_bridge.service import Service
+from firmware_bridge.state_machine import StateMachine
+from firmware_bridge.virtual_port import VirtualPort
+
+ROBOT = find("so101")
+
+
+@pytest.fixture
+def loop(bus: Bus, tmp_path: Path) -> Iterator[Loop]:
+    config = BridgeConfig(robot="so101", port="sim")
+    arm = Arm(bus, ROBOT, shipped_calibration(ROBOT))
+    rules = make_rules(config, ROBOT, arm)
+    machine = StateMachine(rules, Mailbox(Door("so101", 6, 100.0, 500)))
+    service = Service(f"ipc://{tmp_path}/s")
+    low, high = tuple(rules.limits.lower), tuple(rules.limits.upper)
+    info = Info("so101", ROBOT.joints, low, high, 100.0, True, "pty", "shipped", UNITS, FRAME, "park", "", 1)
+    yield Loop(arm, machine, service, info, config)
+    service.close()
+
+
+def say(loop: Loop, word: str) -> Reply:
+    reply = loop.answer(b"client", Command(word))
+    assert isinstance(reply, Reply)
+    return reply
+
+
+def test_a_torque_switch_that_fails_is_a_fault_that_does_not_guess(loop: Loop, port: VirtualPort) -> None:
+    loop.tick()
+    assert say(loop, "arm").ok  # on the last reading, which was whole
+    port.bus.faults[4].silent = True
+    loop.tick()
+    assert loop.machine.mode is Mode.FAULT and loop.machine.torque == "unknown"
+    assert "torque: not known" in loop.machine.fault
+    assert not port.bus.journal  # present could not be read: nothing was written
+    loop.machine.leave("park", 0.0)
+    assert "torque not known: hold the arm by hand" in loop.machine.farewell()
+
+
+def test_arm_then_one_tick_and_the_torque_is_on(loop: Loop, port: VirtualPort) -> None:
+    """Negative control of the test above."""
+    loop.tick()
+    assert say(loop, "arm").ok
+    loop.tick()
+    assert loop.machine.mode is Mode.READY and loop.machine.torque == "on"
+    assert [servo.get("Torque_Enable") for servo in port.bus.servos] == [1] * 6
+
+
+def test_our_own_mistake_becomes_a_fault_and_the_loop_goes_on(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loop.tick()
+    say(loop, "arm")
+    loop.tick()
+    monkeypatch.setattr(loop.arm, "read", lambda: 1 // 0)
+    for _ in range(5):
+        loop.tick()
+    assert "a mistake inside the bridge: ZeroDivisionError" in loop.machine.fault
+    assert loop.machine.torque == "on" and capfd.readouterr().err.count("Traceback") == 1
+    monkeypatch.undo()
+    loop.tick()
+    assert say(loop, "rearm").ok
+    loop.tick()
+    assert loop.machine.mode is Mode.READY
+
+
+def test_unknown_words_are_refused_with_the_known_ones(loop: Loop) -> None:
+    loop.tick()
+    refused = say(loop, "dance")
+    assert not refused.ok and refused.error == "CommandRefused" and "estop" in refused.text
+    assert loop.answer(b"client", Command("heartbeat")) is None
