@@ -18,9 +18,10 @@ class Leaving:
     def leave(self, loop: Loop | None = None) -> str:
         """Parks where configured (recording it all; Ctrl-C once more holds instead), then ends the bridge."""
         if self._farewell is None:
-            policy = self._park(loop) if loop is not None and self._parks() else ""
+            policy, note = self._park(loop) if loop is not None and self._parks() else ("", "")
             try:
-                self._farewell = self._handle.close(policy)
+                said = self._handle.close(policy)
+                self._farewell = said if note in said else f"{note}; {said}"
             except BridgeGone as error:
                 self._farewell = str(error)
         return self._farewell
@@ -28,8 +29,8 @@ class Leaving:
     def _parks(self) -> bool:
         return self._handle.config.may_move and self._handle.config.exit_policy == "park"
 
-    def _park(self, loop: Loop) -> str:
-        """Follows the parking to its end. Gives another policy where it was cut short."""
+    def _park(self, loop: Loop) -> tuple[str, str]:
+        """Follows the parking to its end. Gives another exit policy where it was cut short, and a note."""
         client, control = loop.parts.client, loop.parts.control
         seen = control.interrupts
         deadline = time.monotonic() + self._handle.config.timing.park_timeout_s
@@ -39,15 +40,15 @@ class Leaving:
                 status = client.status(timeout_s=1.0)
                 loop.hear(status)
                 if status.seq > reply.seq and status.mode != "parking":
-                    return ""
+                    return "", "parked" if status.mode == "shadow" else status.note
                 if control.interrupts > seen:
                     loop.event("park", "cut short: holding here with torque on")
-                    return "hold"
+                    return "hold", "not parked: asked twice to end"
         except CommandRefused as error:  # after a fault or an emergency stop: it stays as it is
             loop.event("park", str(error))
         except BridgeGone:  # closing says it, and where the arm is
-            return ""
-        return ""
+            return "", ""
+        return "", ""
 
     def __enter__(self) -> Leaving:
         return self

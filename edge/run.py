@@ -55,6 +55,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         ui.event(LoopEvent(time.monotonic(), name, text))
 
     with contextlib.ExitStack() as stack:
+        say("starting", f"the bridge of {config.bridge.robot} on {config.bridge.port}")
         handle = start_bridge(config.bridge)
         left = stack.enter_context(Leaving(handle))
         check_fit(handle.client.info, tag, joint_frame)

@@ -136,7 +136,7 @@ def cadence_figure(run: Recording) -> Any:
         ls=":",
         label=f"{run.header.execute} steps of {1000 * run.header.dt_s:.1f} ms",
     )
-    left.set_ylim(bottom=0)
+    left.set_ylim(0, 1.15 * max(aim, 1000 * float(np.diff(sent).max(initial=0))))
     left.set_xlabel("time (s)")
     left.set_ylabel("between chunks (ms)")
     left.grid(alpha=0.25)
@@ -207,4 +207,4 @@ def _legend(figure: Any, panel: Any, run: Recording) -> None:
 
 
 def _unit(unit: str) -> str:
-    return "0 closed .. 1 open" if unit == "1" else unit
+    return "0 closed .. 1 open" if unit == "1" else f"({unit})"

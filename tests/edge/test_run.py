@@ -29,7 +29,7 @@ def test_a_run_moves_the_arm_and_can_be_predicted_again(bundle: Path, tmp_path: 
     result = run(config, ui=(watcher := Watcher()))
     assert (result.reason, result.ok) == (ExitReason.DURATION, True)
     assert result.farewell == "parked; torque off"
-    assert watcher.names()[:3] == ["opening", "ready", "armed"]
+    assert watcher.names()[:4] == ["starting", "opening", "ready", "armed"]
     assert children("firmware_bridge") == []
     recording = Recording.open(tmp_path / "run")
     assert recording.end is not None and recording.torn == {}
