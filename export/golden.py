@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from policy_spec.norm import NormTag
 from policy_spec.errors import PromptError
+from policy_spec.norm import NormTag
 from policy_spec.pipeline import Observation, Pipeline
 
 TASKS = ("put the red cube into the box", "pick", "")  # the first that fits the prompt bracket
