@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from firmware_bridge.bus import Bus, Patience
 from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoDuplicate, ServoWrong
+from firmware_bridge.protocol import make_frame
 from firmware_bridge.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 from firmware_bridge.scan import probe_echo, scan
 from firmware_bridge.stale import SPARE_LENGTHS, Debts
@@ -135,6 +138,17 @@ def test_the_sdk_reads_stale_data(port: VirtualPort, place: Place) -> None:
     rows = late_then_moving(read, port, place)
     handler.closePort()
     assert [row for row in rows if row[1] not in (row[0], None)]
+
+
+def test_bytes_that_lie_in_the_input_are_thrown_away_first(bus: Bus, port: VirtualPort, place: Place) -> None:
+    place(1, 2000)
+    telemetry = bus.read_bytes(1, TELEMETRY_ADDRESS, TELEMETRY_LENGTH).data
+    forged = make_frame(1, 0, (1111).to_bytes(2, "little") + telemetry[2:])
+    os.write(port._master, forged)
+    while not select.select([bus.line._file], [], [], 1.0)[0]:  # type: ignore[attr-defined]
+        pass
+    assert positions(bus)[1] == 2000
+    assert bus.counters.stray_bytes == len(forged)
 
 
 def test_debts_change_the_length_until_they_run_out() -> None:

@@ -238,6 +238,28 @@ def test_parking_is_slow_and_torque_goes_off_only_there() -> None:
     assert rig.machine.farewell() == "parked; torque off"
 
 
+@pytest.mark.parametrize("word", ["", "pause", "resume"])
+def test_leaving_parks_from_every_armed_mode(word: str) -> None:
+    rig = Rig()
+    rig.do("arm")
+    rig.run(1)
+    if word:
+        rig.do(word)
+    rig.machine.leave("park", rig.now)
+    assert rig.machine.mode is Mode.PARKING
+    rig.run(500)
+    assert rig.machine.done and rig.machine.torque == "off" and rig.measured[0] == pytest.approx(-1.0)
+
+
+def test_an_overload_while_holding_faults() -> None:
+    rig = Rig()
+    rig.do("arm")
+    rig.run(1)
+    rig.errors = (0, 32)
+    rig.run(1)
+    assert rig.machine.mode is Mode.FAULT and "gripper reports: overload" in rig.machine.fault
+
+
 def test_an_arm_that_cannot_reach_its_park_pose_keeps_its_torque() -> None:
     rig = Rig()
     rig.raised()
