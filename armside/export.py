@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.progress import stages
     from armside.say import seconds, size
     from export.build import GraphOptions
+    from policy_spec.compare import table
 
     options = ExportOptions(
         checkpoint=args.checkpoint,
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{result.path}: {source}, {manifest.precision} for {manifest.target}, {size(manifest.total_bytes)}"
     )
+    print(table(manifest.parity))
     tightest = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
     print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tightest}")
     # ru_maxrss is in kB on Linux.

@@ -110,7 +110,8 @@ def table(rows: Iterable[Row]) -> str:
     """Rows as aligned text: name, error, tolerance, ok, detail."""
     cells = [("quantity", "error", "tolerance", "ok", "worst")]
     for r in rows:
-        cells.append((r.name, f"{r.error:.3g}", f"{r.tolerance:.3g}", "yes" if r.ok else "NO", r.detail))
+        digits = ".6f" if r.at_least else ".3g"  # a likeness near 1 differs in its last places
+        cells.append((r.name, format(r.error, digits), f"{r.tolerance:g}", "yes" if r.ok else "NO", r.detail))
     widths = [max(len(line[i]) for line in cells) for i in range(4)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4]]).rstrip()

@@ -67,7 +67,7 @@ def run_checkpoint(folder: Path, kind: str, files: list[Path]) -> Iterator[Quant
     cases = [load(file) for file in files]
     cameras = max(len(inputs.observation(data).images) for data in cases)
     with tempfile.TemporaryDirectory() as scratch:
-        runners: Mapping[str, bundles.OrtRunner] = {}
+        runners: Mapping[str, bundles.OrtEngine] = {}
         bracket = 0
         if kind == "continuous":
             longest = max(data["input_ids"].shape[1] for data in cases)

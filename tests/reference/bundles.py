@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from armside.make_bundle import ExportOptions, export_bundle
+from edge.ort_engine import OrtEngine, open_engine
 from export.build import GraphOptions
-from export.runner import OrtRunner
-from policy_spec.graphs import kv_names
+from policy_spec.bundle import open_bundle
+from policy_spec.graphs import GRAPHS, kv_names
 from policy_spec.pipeline import Pipeline
 from tests.reference.inputs import observation
 from tests.reference.model_truth import check_units
@@ -21,7 +22,7 @@ from train.model.expert import KV
 Arrays = Mapping[str, np.ndarray]
 
 
-def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str, OrtRunner]:
+def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str, OrtEngine]:
     """Both bundles of a checkpoint, with room for its cases' cameras and longest prompt."""
     runners = {}
     for precision in ("fp32", "int8"):
@@ -32,17 +33,18 @@ def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str
             graphs=GraphOptions(cameras=cameras, prompt_tokens=longest),
         )
         export_bundle(options, lambda *_: None)
-        runners[precision] = OrtRunner(folder / precision)
+        bundle = open_bundle(folder / precision)
+        runners[precision] = open_engine({graph: bundle.graph_path(graph) for graph in GRAPHS})
     return runners
 
 
-def check(case: Case, runners: Mapping[str, OrtRunner], pipeline: Pipeline, data: Arrays, context: KV) -> None:
+def check(case: Case, runners: Mapping[str, OrtEngine], pipeline: Pipeline, data: Arrays, context: KV) -> None:
     """The whole call by each bundle, from the case's own noise; the float32 stages too."""
     seen, task, dims = observation(data), str(data["task"]), pipeline.tag.action_dim
     kept: dict[str, np.ndarray] = {}
 
     def keep(graph: str, feeds: Arrays, /) -> Arrays:
-        out = runners["fp32"](graph, feeds)
+        out = runners["fp32"].run(graph, feeds)
         if graph != "flow":
             kept.update(out)
         return out
@@ -59,7 +61,7 @@ def check(case: Case, runners: Mapping[str, OrtRunner], pipeline: Pipeline, data
         case.relative(f"fp32: {v_name}", kept[v_name][..., :tokens, :], v)
     case.absolute("fp32: actions_normalized", got.normalized[..., :dims], expected)
     check_units(case, "fp32: actions", pipeline, got.actions, data)
-    small = pipeline.predict(runners["int8"], seen, task, noise=data["noise"]).normalized[..., :dims]
+    small = pipeline.predict(runners["int8"].run, seen, task, noise=data["noise"]).normalized[..., :dims]
     case.cosine("int8: cosine", small, expected)
     case.absolute("int8: max abs", small, expected, INT8_ABS)
 

@@ -1,0 +1,3 @@
+"""The project's own goldens: what the code said when it agreed with every reference case, for those who lack the
+cases.
+"""
