@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from armside.cli import VERBS, build_parser
+from tests.house.tree import in_readme, summary, tree_lines
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -69,22 +70,17 @@ def test_what_does_not_exist_is_found() -> None:
     assert list(problems(page)) == ["make coffee", "armside fly", "armside init --wings"]
 
 
-def test_the_tree_names_what_is_there() -> None:
-    tree = re.search(
-        r"^## The tree\n+```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    folder, named = ROOT, []
-    for line in tree[1].splitlines():
-        name = line.split()[0] if line.strip() else ""
-        if line.startswith(" ") and name:
-            named.append(folder / name)
-        elif name:
-            folder = ROOT / name
-            named.append(folder)
-    assert len(named) >= 9
-    assert [str(path.relative_to(ROOT)) for path in named if not path.exists()] == []
-    listed = {path.name for path in named}
-    assert {f.parent.name for f in ROOT.glob("*/__init__.py")} <= listed
+def test_the_tree_is_what_the_files_say() -> None:
+    assert in_readme().splitlines() == list(tree_lines()), "python -m tests.house.tree --write"
+
+
+def test_a_summary_is_one_short_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text('"""One thing, done well: v1.2 of it.\nAnd more. And more."""\n')
+    assert summary(file) == "One thing, done well: v1.2 of it"
+    file.write_text(f'"""{"word " * 15}that: ends here, {"long " * 10}."""\n')
+    assert summary(file) == "word " * 15 + "that: ends here"
+    assert all(len(line) <= 130 for line in tree_lines())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
