@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import cv2
+
 from edge.camera_sources import FrameSource, Image, make_source
 from policy_spec.errors import CameraError, sentence
 
@@ -89,7 +91,7 @@ class Camera:
         while not self._stop.is_set():
             try:
                 self._publish(self._reader.read())
-            except CameraError as error:
+            except (CameraError, cv2.error) as error:
                 if not self._reopen(error):
                     break
             due = max(due + self._reader.period_s, time.monotonic() - self._reader.period_s)
@@ -104,7 +106,7 @@ class Camera:
         self._frame = Frame(image, time.monotonic(), index)
         self._came.set()
 
-    def _reopen(self, error: CameraError) -> bool:
+    def _reopen(self, error: Exception) -> bool:
         patience = self._patience
         self._say(f"camera {self.slot}: {error}; opening it again, at most {patience.attempts} times")
         for attempt in range(1, patience.attempts + 1):
@@ -114,7 +116,7 @@ class Camera:
             try:
                 self._reader.open()
                 self._publish(self._reader.read())
-            except CameraError as again:
+            except (CameraError, cv2.error) as again:
                 error = again
                 continue
             self._say(f"camera {self.slot} is back after {attempt} attempts")

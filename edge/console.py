@@ -29,10 +29,18 @@ from edge.state import LoopEvent, LoopState
 
 KEYS = {" ": PAUSE, "e": ESTOP, "r": REARM, "t": TASK, "q": QUIT}
 HELP = "space pause   e emergency stop   r rearm   t new task   q quit"
-LOUD = {"fault": "bold red", "estop": "bold red", "chunk refused": "yellow", "camera": "yellow", "servo": "yellow",
-        "pause": "yellow", "recording": "bold yellow", "shadow": "bold yellow"}  # fmt: skip
-MODE_STYLE = {"running": "green", "ready": "cyan", "paused": "yellow", "estop": "bold white on red",
-              "fault": "bold white on red", "shadow": "magenta", "parking": "cyan"}  # fmt: skip
+LOUD = {
+    **dict.fromkeys(("fault", "estop"), "bold red"),
+    **dict.fromkeys(("chunk refused", "camera", "servo", "pause"), "yellow"),
+    **dict.fromkeys(("recording", "shadow", "slow"), "bold yellow"),
+}
+MODE_STYLE = {
+    **dict.fromkeys(("estop", "fault"), "bold white on red"),
+    **dict.fromkeys(("ready", "parking"), "cyan"),
+    "running": "green",
+    "paused": "yellow",
+    "shadow": "magenta",
+}
 BACKSPACE, ENTER, ESCAPE = ("\x7f", "\b"), ("\r", "\n"), "\x1b"
 
 

@@ -7,6 +7,7 @@ nothing itself: it tells a LoopUi.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from edge import control as words
@@ -51,8 +52,9 @@ class Loop:
     def event(self, name: str, text: str) -> None:
         """Tells the person and the recording."""
         event = LoopEvent(time.monotonic(), name, text)
-        self.parts.ui.event(event)
         self.parts.recorder.put(EventRecord(event.t, name, text))
+        with contextlib.suppress(OSError):  # a terminal that was closed is no reason to stop
+            self.parts.ui.event(event)
 
     # -- one turn
 
@@ -69,7 +71,8 @@ class Loop:
             return ExitReason.CAMERA, str(error)
         if now - self._shown >= SHOW_S:
             self._shown = now
-            self.parts.ui.state(self._state(status, now))
+            with contextlib.suppress(OSError):
+                self.parts.ui.state(self._state(status, now))
         return ending
 
     def hear(self, newest: Status) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from episodes.layout import ChunkRecord, EndRecord, EventRecord, ObservationRecord, RunHeader, TickRecord
 from episodes.writer import RecordingWriter
-from policy_spec.errors import RecordingError
 
 Record = ObservationRecord | ChunkRecord | TickRecord | EventRecord
 QUEUE_RECORDS = 4096  # 40 s of a bridge at 100 Hz
@@ -63,7 +62,7 @@ class Recorder:
                 if time.monotonic() - synced > SYNC_S:
                     self._writer.sync()
                     synced = time.monotonic()
-            except RecordingError as error:
+            except Exception as error:  # nothing that goes wrong here may reach the arm
                 self.error = f"recording stopped: {error}"
                 self._say(self.error)
 

@@ -24,6 +24,7 @@ from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
 from firmware_bridge.client import BridgeHandle, start_bridge
 from policy_spec.bundle import open_bundle
+from policy_spec.errors import sentence
 from policy_spec.frames import frame
 from policy_spec.norm import NormTag
 
@@ -52,7 +53,8 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
     rhythm_of(config, tag, 100.0)  # a bad --execute is found before anything is opened
 
     def say(name: str, text: str) -> None:
-        ui.event(LoopEvent(time.monotonic(), name, text))
+        with contextlib.suppress(OSError):  # a terminal that was closed is no reason to stop
+            ui.event(LoopEvent(time.monotonic(), name, text))
 
     with contextlib.ExitStack() as stack:
         say("starting", f"the bridge of {config.bridge.robot} on {config.bridge.port}")
@@ -68,6 +70,13 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
             Session.open(config.bundle, norm_tag=config.norm_tag, threads=config.threads or None)
         )
         say("ready", f"{session.engine.name}; golden reproduced within {session.ready.golden.error:.2g}")
+        took, oldest = session.ready.first_call_s, config.bridge.timing.max_observation_age_s
+        if took > oldest:
+            text = f"the first prediction took {took:.1f} s; the bridge refuses observations older than {oldest:g} s"
+            say(
+                "slow",
+                sentence(text, do="raise timing.max_observation_age_s, or use a smaller or int8 bundle"),
+            )
         predictor = Predictor(session)
         stack.callback(predictor.close)
         control.moving = True  # from here on Ctrl-C is a word, not an exception

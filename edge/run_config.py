@@ -75,7 +75,9 @@ def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info,
             "precision": manifest.precision,
             "source": dataclasses.asdict(manifest.source),
             "engine": engine,
-            "port": info.port,
+            "port": config.bridge.port
+            if config.bridge.port == info.port
+            else f"{config.bridge.port} ({info.port})",
             "live": info.live,
             "exit_policy": info.exit_policy,
             "calibration": info.calibration,

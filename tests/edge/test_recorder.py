@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge import recorder as module
@@ -48,6 +50,18 @@ def test_a_slow_disk_costs_records_and_never_time(tmp_path: Path, monkeypatch: p
     assert 88 <= lost <= 90
     assert len(run.ticks) == 100 - lost
     assert run.end is not None and run.end.counts["lost_records"] == lost
+
+
+def test_a_record_that_cannot_be_written_stops_only_the_recording(tmp_path: Path) -> None:
+    said: list[str] = []
+    recorder = Recorder(tmp_path / "run", helpers.header(), said.append)
+    recorder.put(helpers.tick(0))
+    recorder.put(dataclasses.replace(helpers.tick(1), measured=np.zeros(7)))  # one joint too many
+    recorder.put(helpers.tick(2))
+    recorder.close(EndRecord(1.0, "quit"))
+    assert len(said) == 1 and said[0].startswith("recording stopped: ") and recorder.error == said[0]
+    run = Recording.open(tmp_path / "run")
+    assert len(run.ticks) == 1 and run.end is not None and "recording stopped" in run.end.text
 
 
 def test_it_refuses_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from edge.control import Control
 from edge.run import run
 from edge.schedule import call_seed
 from edge.session import Session
-from edge.state import ExitReason
+from edge.state import ExitReason, LoopEvent
 from episodes.recording import Recording
-from firmware_bridge.client import BridgeConfig, BridgeError
+from firmware_bridge.client import BridgeConfig, BridgeError, Timing
 from policy_spec.errors import ArmsideError, RecordingError
 from policy_spec.frames import frame
 from policy_spec.pipeline import Observation
@@ -209,6 +209,33 @@ def test_a_bridge_that_is_killed_is_reported(bundle: Path, tmp_path: Path) -> No
     recording = Recording.open(tmp_path / "run")
     assert recording.end is not None and recording.end.reason == "bridge"
     assert len(recording.chunks) >= 2 and len(recording.ticks) > 20
+
+
+def test_a_terminal_that_was_closed_does_not_stop_the_arm(bundle: Path, tmp_path: Path) -> None:
+    class Closed(Watcher):
+        def event(self, event: LoopEvent) -> None:
+            super().event(event)
+            raise BrokenPipeError("the terminal is gone")
+
+    result = run(sim_config(bundle, record=tmp_path / "run"), ui=(watcher := Closed()))
+    assert result.reason is ExitReason.DURATION and result.farewell == "parked; torque off"
+    assert watcher.said("end") and Recording.open(tmp_path / "run").end is not None
+
+
+def test_a_policy_too_slow_for_the_bridge_ends_with_what_to_do(bundle: Path, tmp_path: Path) -> None:
+    timing = Timing(max_observation_age_s=0.01)
+    bridge = BridgeConfig("so101", "sim", park_speed=3.0, timing=timing)
+    config = sim_config(bundle, bridge=bridge, record=tmp_path / "run", duration_s=None)
+    result = run(config, ui=(watcher := Watcher()))
+    assert result.reason is ExitReason.REFUSED and result.chunks == 0 and result.refused == 5
+    assert (
+        "a chunk from a stale observation" in result.text
+        and "raise timing.max_observation_age_s" in result.text
+    )
+    assert watcher.said("chunk refused")
+    recording = Recording.open(tmp_path / "run")
+    assert [chunk.outcome == "sent" for chunk in recording.chunks] == [False] * 5
+    assert np.ptp(recording.ticks["commanded"], axis=0).max() < 0.01  # it never moved
 
 
 def test_a_camera_that_vanishes_makes_the_arm_hold_and_then_ends_the_run(
