@@ -13,6 +13,7 @@ import dataclasses
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ SPEC = "spec.json"
 TOKENIZER = "tokenizer.json"
 _REQUIRED = (SPEC, TOKENIZER)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy.ndarray.tofile
 _AGAIN = "export or copy the bundle again"
 
 
@@ -295,8 +297,8 @@ def _sync(path: Path) -> None:
 
 
 def _is_full(error: BaseException) -> bool:
-    """Libraries in other languages report a full disk by text only."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    """Libraries in other languages report a full disk by text only; numpy a short write, without a reason."""
+    if isinstance(error, OSError) and (error.errno in _FULL or _SHORT_WRITE.search(str(error))):
         return True
     return isinstance(error, Exception) and os.strerror(errno.ENOSPC) in str(error)
 

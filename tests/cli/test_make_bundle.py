@@ -1,0 +1,56 @@
+"""Exports that are cut short: a full disk, a kill, a Ctrl-C. No half bundle, nothing of the old one lost."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from policy_spec.bundle import open_bundle
+from tests.cli.conftest import Armside, armside_program
+
+LIMIT = 1_500_000  # bytes of a file: less than the language model's weights
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_no_half_bundle(armside: Armside, checkpoint: Path, tmp_path: Path) -> None:
+    def small_disk() -> None:  # a file that may not grow fails as on a full disk does
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+
+    done = armside("export", checkpoint, tmp_path / "b", "--precision", "int8", preexec_fn=small_disk)
+    assert done.returncode == 1, done.stderr
+    assert "the disk is full" in done.stderr and "what to do:" in done.stderr and "Traceback" not in done.stderr
+    assert names(tmp_path) == set()
+    assert armside("export", checkpoint, tmp_path / "b", "--precision", "int8").returncode == 0  # the control
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("moment_s", [1.5, 2.5])
+def test_an_export_that_is_stopped_keeps_the_old_bundle(
+    armside: Armside, checkpoint: Path, bundle: Path, tmp_path: Path, how: signal.Signals, moment_s: float
+) -> None:
+    target = tmp_path / "old.bundle"
+    assert armside("export", checkpoint, target, "--precision", "fp32").returncode == 0
+    before = json.loads((target / "manifest.json").read_text())["sha256"]
+    command = [*armside_program(), "export", str(checkpoint), str(target), "--precision", "int8", "--overwrite"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(moment_s)
+    process.send_signal(how)
+    code = process.wait(60)
+    after = open_bundle(target, verify=True)  # whole, whichever of the two it is
+    assert after.manifest.precision == ("int8" if code == 0 else "fp32")
+    if code:
+        assert json.loads((target / "manifest.json").read_text())["sha256"] == before
+    if how == signal.SIGINT:
+        assert code in (0, 130) and names(tmp_path) == {"old.bundle"}
+    again = armside("export", checkpoint, target, "--precision", "int8", "--overwrite")
+    assert again.returncode == 0 and names(tmp_path) == {"old.bundle"}  # what a kill left is swept up

@@ -1,0 +1,74 @@
+"""One bundle, several norm tags: fewer cameras and shorter horizons run in the same graphs and change nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export import golden
+from export.build import Built, GraphOptions, build_graphs
+from export.runner import OrtRunner
+from export.verify import TOLERANCE_ACTION
+from policy_spec.compare import max_abs
+from policy_spec.errors import ObservationError, SpecError
+from policy_spec.image import pooling_index
+from tests.checkpoints import variant
+from train.checkpoint import load_model
+
+SHORT = "short_one_camera"
+
+
+@pytest.fixture(scope="module")
+def two_tags(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built]:
+    folder = tmp_path_factory.mktemp("tags")
+    checkpoint = variant(tiny_checkpoint, folder / "checkpoint", lambda _: None)
+    stats = json.loads((checkpoint / "norm_stats.json").read_text())
+    first = next(iter(stats["metadata_by_tag"].values()))
+    other = copy.deepcopy(first)
+    other.update(action_horizon=12, n_action_steps=8, camera_keys=first["camera_keys"][:1], setup_type="a short one")
+    stats["metadata_by_tag"][SHORT] = other
+    (checkpoint / "norm_stats.json").write_text(json.dumps(stats))
+    return checkpoint, build_graphs(checkpoint, folder / "graphs", GraphOptions(), lambda *_: None)
+
+
+def test_a_shorter_tag_in_the_same_graphs_equals_the_model_without_padding(two_tags: tuple[Path, Built]) -> None:
+    checkpoint, built = two_tags
+    tag = built.spec.tag(SHORT)
+    assert (built.sizes.cameras, built.sizes.horizon, tag.horizon) == (2, 30, 12)
+    pipeline = replace(built.pipeline, tag=tag)
+    seen = golden.observation(tag, 1)
+    got = pipeline.predict(OrtRunner(built.folder), seen, "open the drawer", seed=3)
+    assert got.actions.shape == (8, 6) and got.normalized.shape == (1, 12, 32)
+
+    model, prepared = load_model(checkpoint), pipeline.prepare(seen, "open the drawer")
+    ids, visible = torch.from_numpy(prepared.ids)[None], torch.from_numpy(prepared.expert_mask)[None]
+    with torch.no_grad():
+        pooling = torch.from_numpy(pooling_index(built.spec.grid, built.spec.pool))
+        features = model.vision(torch.from_numpy(prepared.vision["patches"][:1]), pooling)
+        kv = model.llm(ids, features, torch.from_numpy(prepared.token_type.astype(np.float32))[None])[1]
+        noise = torch.from_numpy(pipeline.noise(3)[:, :12])
+        truth = model.sample(noise, model.context(kv, ids, visible), visible, tag.action_dim).numpy()
+    assert max_abs(got.normalized, truth) <= TOLERANCE_ACTION
+    unmasked = replace(pipeline, tag=replace(tag, horizon=30))  # the control: the padded steps do matter if seen
+    longer = unmasked.predict(OrtRunner(built.folder), seen, "open the drawer", seed=3)
+    assert max_abs(longer.normalized[:, :12], truth) > 10 * TOLERANCE_ACTION
+
+
+def test_a_tag_must_be_named_where_there_are_several(two_tags: tuple[Path, Built]) -> None:
+    spec = two_tags[1].spec
+    with pytest.raises(SpecError, match=SHORT):
+        spec.tag(None)
+    with pytest.raises(SpecError, match=f"{SHORT}.*got: .*elsewhere"):
+        spec.tag("elsewhere")
+
+
+def test_too_many_pictures_are_refused(two_tags: tuple[Path, Built]) -> None:
+    pipeline = two_tags[1].pipeline
+    with pytest.raises(ObservationError, match="number of pictures"):
+        pipeline.prepare(golden.observation(pipeline.tag, 3), "open the drawer")

@@ -1,0 +1,67 @@
+"""The account of a plan: every byte of the graphs in one group, quantized weights smaller, actions within bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.build import Built, GraphOptions, build_graphs
+from export.runner import OrtRunner
+from export.verify import answer
+from policy_spec.graphs import GRAPHS
+from quant.apply import apply_plan
+from quant.plan import make_plan
+from quant.verify import action_rows
+
+
+@pytest.fixture(scope="module")
+def built(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build_graphs(tiny_checkpoint, tmp_path_factory.mktemp("quant") / "full", GraphOptions(), lambda *_: None)
+
+
+def stored(folder: Path) -> int:
+    """Bytes of all initializers but the scheme's own constants."""
+    total = 0
+    for name in GRAPHS:
+        model = onnx.load(folder / f"{name}.onnx")
+        total += sum(
+            onnx.numpy_helper.to_array(t).nbytes for t in model.graph.initializer if not t.name.startswith("quant.")
+        )
+    return total
+
+
+def test_every_byte_is_accounted_for(built: Built, tmp_path: Path) -> None:
+    full = apply_plan(built.folder, tmp_path / "fp32", make_plan("fp32"), lambda *_: None)
+    small = apply_plan(built.folder, tmp_path / "int8", make_plan("int8"), lambda *_: None)
+    assert sum(a.bytes for a in full) == stored(tmp_path / "fp32")
+    assert sum(a.bytes for a in small) == stored(tmp_path / "int8")
+    before, after = ({a.group: a for a in accounts} for accounts in (full, small))
+    assert before.keys() == after.keys()
+    for group, account in after.items():
+        assert account.reason
+        if account.scheme == "fp32":
+            assert account.bytes == before[group].bytes, group
+        else:
+            assert account.bytes < 0.45 * before[group].bytes, group  # a quarter, its scales and float biases
+
+
+def test_full_precision_graphs_are_left_as_they_are(built: Built, tmp_path: Path) -> None:
+    apply_plan(built.folder, tmp_path / "fp32", make_plan("fp32"), lambda *_: None)
+    reference = built.reference
+    own = answer(OrtRunner(tmp_path / "fp32"), built.pipeline, reference.observation, reference.task, reference.seed)
+    plain = answer(OrtRunner(built.folder), built.pipeline, reference.observation, reference.task, reference.seed)
+    assert np.array_equal(own.prediction.normalized, plain.prediction.normalized)
+
+
+def test_whole_actions_stay_within_the_scheme_s_bounds(built: Built, tmp_path: Path) -> None:
+    apply_plan(built.folder, tmp_path / "int8", make_plan("int8"), lambda *_: None)
+    reference = built.reference
+    own = answer(OrtRunner(tmp_path / "int8"), built.pipeline, reference.observation, reference.task, reference.seed)
+    rows = action_rows(own.prediction, reference.prediction, 6, "int8")
+    assert all(row.ok for row in rows)
+    assert rows[1].error > 1e-4  # it is not the float32 graph
+    other = answer(OrtRunner(tmp_path / "int8"), built.pipeline, reference.observation, reference.task, 1)
+    assert not all(row.ok for row in action_rows(other.prediction, reference.prediction, 6, "int8"))  # the control
