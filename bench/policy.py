@@ -20,7 +20,7 @@ import torch
 
 from bench.products import product_times
 from bench.workbench import FOLDER, TASK, bundle_of, checkpoint_of, say, scene
-from edge.session import Session
+from edge.session import Session, make_pipeline
 from policy_spec.image import pooling_index
 from policy_spec.pipeline import Pipeline
 from train.checkpoint import load_model
@@ -55,9 +55,7 @@ def eager_call(model: MolmoAct2, pipeline: Pipeline, pooling: torch.Tensor) -> C
 
 def session_call(session: Session) -> Callable[[], dict[str, float]]:
     """One call of a session, by its own timings."""
-    pipeline = session._pipeline
-    assert pipeline is not None
-    seen = scene(pipeline)
+    seen = scene(make_pipeline(session.bundle, None))
 
     def call() -> dict[str, float]:
         start = time.perf_counter()
@@ -99,8 +97,7 @@ def main() -> None:
     checkpoint = checkpoint_of(args.preset, args.folder)
     bundles = {precision: bundle_of(checkpoint, precision) for precision in ("fp32", "int8")}
     sessions = {precision: Session.open(path) for precision, path in bundles.items()}
-    pipeline = sessions["fp32"]._pipeline
-    assert pipeline is not None
+    pipeline = make_pipeline(sessions["fp32"].bundle, None)
     pooling = torch.from_numpy(pooling_index(pipeline.spec.grid, pipeline.spec.pool))
     calls = {"eager torch": eager_call(load_model(checkpoint), pipeline, pooling)}
     calls |= {precision: session_call(session) for precision, session in sessions.items()}
