@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_spec.errors import UsageError, sentence
 
@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arm.add_argument(
         "--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded"
     )
+    arm.add_argument(
+        "--max-observation-age",
+        type=float,
+        metavar="S",
+        help="refuse chunks predicted from an older observation (default: 5); a slow computer needs more",
+    )
     policy = parser.add_argument_group("the policy")
     policy.add_argument("--task", required=True, help="what to do, in plain words")
     policy.add_argument(
@@ -70,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
     run_group.add_argument(
         "--record", metavar="DIR", type=Path, help="record everything there, for armside report"
+    )
+    run_group.add_argument(
+        "--record-images",
+        choices=("jpeg", "png"),
+        default="jpeg",
+        help="png keeps every pixel, so that a prediction can be made again bit for bit (default: jpeg)",
     )
     run_group.add_argument(
         "--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)"
@@ -96,10 +108,13 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     """The run as the rooms want it. Raises UsageError for what the command line alone shows to be wrong."""
     from edge.run import RunConfig
     from firmware_bridge.client import BridgeConfig
+    from firmware_bridge.config import Timing
 
     real = args.port != SIM
     refuse_unfit(args, real)
-    settings = {"speed": args.speed} if args.speed is not None else {}
+    settings: dict[str, Any] = {"speed": args.speed} if args.speed is not None else {}
+    if args.max_observation_age is not None:
+        settings["timing"] = Timing(max_observation_age_s=args.max_observation_age)
     bridge = BridgeConfig(
         robot=args.robot,
         port=args.port,
@@ -120,6 +135,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         dt_s=1.0 / args.rate,
         duration_s=args.duration,
         record=args.record,
+        image_format=args.record_images,
         threads=args.threads,
         verify=args.verify,
         half_ranges=half_ranges(args.robot, args.calibration),
@@ -144,7 +160,8 @@ def refuse_unfit(args: argparse.Namespace, real: bool) -> None:
                 do="look at what the policy was trained with: frames look alike and differ by 90 degrees",
             )
         )
-    for name, value in (("--rate", args.rate), ("--duration", args.duration), ("--speed", args.speed)):
+    positive = ("rate", "duration", "speed", "max_observation_age")
+    for name, value in ((f"--{word.replace('_', '-')}", getattr(args, word)) for word in positive):
         if value is not None and not 0 < value < 1e6:
             raise UsageError(sentence(name, expected="a number above 0", got=value))
     for name, value in (("--seed", args.seed), ("--execute", args.execute), ("--threads", args.threads)):

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from edge.priority import step_back
 from edge.session import Session
 from firmware_bridge.client import Status
 from policy_spec.pipeline import Observation, Prediction
@@ -66,6 +67,7 @@ class Predictor:
         self._thread.join()
 
     def _run(self) -> None:
+        step_back()
         while (job := self._jobs.get()) is not None:
             begun = time.monotonic()
             prediction, error = None, None

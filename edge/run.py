@@ -17,6 +17,7 @@ from edge.leaving import Leaving
 from edge.loop import Loop
 from edge.pilot import LoopConfig, Parts
 from edge.predictor import Predictor
+from edge.priority import in_background
 from edge.recorder import NoRecorder, Recorder
 from edge.run_config import RunConfig, make_header, rhythm_of
 from edge.session import Session, camera_slots
@@ -67,7 +68,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         )
         say("opening", f"{bundle.manifest.precision} bundle {config.bundle}")
         session = stack.enter_context(
-            Session.open(config.bundle, norm_tag=config.norm_tag, threads=config.threads or None)
+            in_background(lambda: Session.open(config.bundle, norm_tag=config.norm_tag, threads=config.threads or None))
         )
         say("ready", f"{session.engine.name}; golden reproduced within {session.ready.golden.error:.2g}")
         took, oldest = session.ready.first_call_s, config.bridge.timing.max_observation_age_s
@@ -75,15 +76,13 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
             text = f"the first prediction took {took:.1f} s; the bridge refuses observations older than {oldest:g} s"
             say(
                 "slow",
-                sentence(text, do="raise timing.max_observation_age_s, or use a smaller or int8 bundle"),
+                sentence(text, do="allow it (--max-observation-age), or use a smaller or int8 bundle"),
             )
         predictor = Predictor(session)
         stack.callback(predictor.close)
         control.moving = True  # from here on Ctrl-C is a word, not an exception
         header = make_header(config, bundle.manifest, tag, handle.client.info, session.engine.name)
-        recorder = (
-            Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
-        )
+        recorder = Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
         parts = Parts(handle.client, cameras, predictor, joint_frame, recorder or NoRecorder(), control, ui)
         loop = Loop(_loop_config(config, tag, handle, session), parts)
         return _drive(loop, left, config)
