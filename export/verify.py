@@ -92,7 +92,10 @@ def _flow_row(run: Run, truth: Run, pipeline: Pipeline, shared: Arrays, golden: 
     step = np.array([pipeline.spec.flow_steps // 2], dtype=np.int32)
     context = {name: value for name, value in golden.stages.items() if name != "features"}
     feeds = {**shared, **context, "trajectory": pipeline.noise(golden.seed), "step": step}
-    return row("flow: next", run("flow", feeds)["next"], truth("flow", feeds)["next"], TOLERANCE_ACTION)
+    # Steps past the tag's horizon are padding: hidden from the others, never read, so the two may differ in them.
+    steps = slice(0, pipeline.tag.horizon)
+    got, expected = run("flow", feeds)["next"][:, steps], truth("flow", feeds)["next"][:, steps]
+    return row("flow: next", got, expected, TOLERANCE_ACTION)
 
 
 def negative_control(run: Run, pipeline: Pipeline, golden: Answer) -> float:

@@ -112,7 +112,7 @@ def _pool(emit: Emit, weights: Weights, config: ModelConfig, taps: ir.Value, poo
         k, v = emit.op("Gather", k, share, axis=3), emit.op("Gather", v, share, axis=3)
     with emit.island("pooling_attention"):
         scores = emit.op("ReduceSum", emit.op("Mul", q, k), emit.ints(-1), keepdims=1)  # [N, T, window, heads, 1]
-        if a.pooling_attention_mask and not valid.all():
+        if a.hide_padding and not valid.all():
             hidden = np.where(valid, 0.0, -1e9).astype(np.float32)[None, :, :, None, None]
             scores = emit.op("Add", scores, emit.const("pooling.hidden", hidden))
         mixed = emit.op("Mul", emit.softmax(scores, axis=2), v)

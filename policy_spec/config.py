@@ -99,7 +99,8 @@ class AdapterConfig:
     num_heads: int
     num_kv_heads: int
     head_dim: int
-    pooling_attention_mask: bool
+    pooling_attention_mask: bool  # the query is the mean of a window's real patches, not of its padding too
+    hide_padding: bool  # the padding of a window is masked from the pooling's keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,8 @@ class ModelConfig:
             num_depth_codes=top.get("num_depth_codes", int, 0) or 0,
             num_depth_tokens=top.get("num_depth_tokens", int, 0) or 0,
             num_action_tokens=top.get("num_action_tokens", int, 0) or 0,
-            add_setup_tokens=top.get("add_setup_tokens", bool, False),
-            add_control_tokens=top.get("add_control_tokens", bool, False),
+            add_setup_tokens=top.get("add_setup_tokens", bool, True),
+            add_control_tokens=top.get("add_control_tokens", bool, True),
             norm_stats_filename=top.get("norm_stats_filename", str, "norm_stats.json"),
             token_ids={
                 key: value
@@ -221,7 +222,7 @@ def _text(s: _Section) -> TextConfig:
     rope = s.data.get("rope_parameters") or s.data.get("rope_scaling") or {}
     if rope.get("rope_type", "default") != "default":
         raise CheckpointError(sentence("config.json: text_config rope type", expected="default", got=rope["rope_type"]))
-    theta = s.data.get("rope_theta", rope.get("rope_theta"))
+    theta = s.data.get("rope_theta")  # the released code does not look for it among the rope parameters
     if not isinstance(theta, int | float):
         raise CheckpointError(sentence("config.json: text_config.rope_theta is missing", expected="a number"))
     heads = s.size("num_attention_heads")
@@ -292,6 +293,7 @@ def _adapter(s: _Section, vit: VitConfig, text: TextConfig) -> AdapterConfig:
                 got=s.data["text_hidden_size"],
             )
         )
+    masked = s.get("pooling_attention_mask", bool)
     return AdapterConfig(
         vit_layers=taps,
         hidden_size=s.size("hidden_size"),
@@ -300,7 +302,9 @@ def _adapter(s: _Section, vit: VitConfig, text: TextConfig) -> AdapterConfig:
         num_heads=s.size("num_attention_heads"),
         num_kv_heads=s.size("num_key_value_heads"),
         head_dim=s.size("head_dim"),
-        pooling_attention_mask=s.get("pooling_attention_mask", bool),
+        pooling_attention_mask=masked,
+        # The released eager attention takes no mask; sdpa does. The released class is eager where nothing is said.
+        hide_padding=masked and s.get("attn_implementation", str, "eager") != "eager",
     )
 
 

@@ -197,7 +197,8 @@ class NormTag:
                 raise CheckpointError(
                     sentence(f"norm_stats.json: tag {tag!r} has no {key}", expected=f"statistics for {mode}")
                 )
-        action = Normalizer.from_stats(data.get("action_stats"), mode, data.get("action_dim"))
+        # Without statistics the released policy takes the model's whole width, whatever action_dim says.
+        action = Normalizer.from_stats(data.get("action_stats"), mode, limits.max_action_dim)
         state = Normalizer.from_stats(
             data.get("state_stats"), mode, data.get("state_dim", data.get("action_dim"))
         )

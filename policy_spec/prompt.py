@@ -101,9 +101,9 @@ def prompt_text(parts: PromptParts, flags: PromptFlags) -> str:
     state = "".join(f"<state_{i}>" for i in parts.bins)
     clauses = [
         f"The task is to {parts.task}.",
-        f"The setup is {_wrap(parts.setup_type, 'setup', flags.add_setup_tokens)}.",
+        f"The setup is {wrapped(parts.setup_type, 'setup', flags.add_setup_tokens)}.",
         f"The current state of the robot is <state_start>{state}<state_end>." if parts.bins else "",
-        f"The expected control mode is {_wrap(parts.control_mode, 'control', flags.add_control_tokens)}.",
+        f"The expected control mode is {wrapped(parts.control_mode, 'control', flags.add_control_tokens)}.",
         question,
     ]
     body = " ".join(clause for clause in clauses if clause)
@@ -113,7 +113,8 @@ def prompt_text(parts: PromptParts, flags: PromptFlags) -> str:
     return f"{pictures}<|im_start|>user\n{body}<|im_end|>\n<|im_start|>assistant\n{answer}"
 
 
-def _wrap(text: str, name: str, wanted: bool) -> str:
+def wrapped(text: str, name: str, wanted: bool) -> str:
+    """A setup or control mode between its tokens, where the checkpoint was trained so and it is not already."""
     opening, closing = f"<{name}_start>", f"<{name}_end>"
     done = text.startswith(opening) and text.endswith(closing)
     return f"{opening}{text}{closing}" if wanted and text and not done else text

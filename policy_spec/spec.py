@@ -104,12 +104,8 @@ class PolicySpec:
                 )
         return tokenizer
 
-    def bracket(self, tokenizer: Tokenizer, cameras: int, prompt_tokens: int | None = None) -> int:
-        """Tokens that a graph's prompt holds: the longest prompt of any tag, and 200 letters of task.
-
-        `prompt_tokens` asks for a number instead. Rounded up to a multiple of 16. Raises PromptError where
-        the empty prompt would not fit, or the model has fewer positions.
-        """
+    def empty_prompt(self, tokenizer: Tokenizer, cameras: int) -> int:
+        """Tokens of the longest prompt of any tag and style, the task left empty."""
         styles = ("robot_action", "robot_depth_action") if self.depth else ("robot_action",)
         empty = 0
         for tag in self.tags.values():
@@ -118,8 +114,19 @@ class PolicySpec:
                 parts = PromptParts("", tag.setup_type, tag.control_mode, bins, cameras, style)
                 text = expand_images(prompt_text(parts, self.flags), self.flags, cameras)
                 empty = max(empty, len(tokenizer.encode(text)))
+        return empty
+
+    def bracket(self, tokenizer: Tokenizer, cameras: int, prompt_tokens: int | None = None) -> int:
+        """Tokens that a graph's prompt holds: the longest prompt of any tag, and 200 letters of task.
+
+        `prompt_tokens` asks for a number instead. Rounded up to a multiple of 16. Raises PromptError where
+        the empty prompt would not fit, or the model has fewer positions.
+        """
+        empty = self.empty_prompt(tokenizer, cameras)
         wanted = empty + tokenizer.count(SAMPLE_TASK) if prompt_tokens is None else prompt_tokens
         size = -(-wanted // _ROUND) * _ROUND
+        if wanted <= self.max_positions:  # only the rounding went beyond them
+            size = min(size, self.max_positions)
         if not empty <= size <= self.max_positions:
             raise PromptError(
                 sentence(

@@ -13,8 +13,10 @@ import argparse
 import json
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,7 @@ from train.checkpoint import load_model
 
 KINDS = ("continuous", "think", "discrete", "prompts")
 STYLES = {"continuous": "robot_action", "think": "robot_depth_action", "discrete": "robot_action"}
+STATE_BINS = 256
 ROOM = 4096  # bracket of host-side checks: any prompt fits
 
 
@@ -52,12 +55,21 @@ def run_folder(root: Path, only: str | None = None) -> list[Quantity]:
         for kind in KINDS[:3]:
             files = sorted(folder.glob(f"{kind}_*.npz"), key=lambda f: int(f.stem.split("_")[-1]))
             if files and only in (None, kind):
-                rows += list(run_checkpoint(folder, kind, files))
+                rows += attempt(f"{folder.name}/{kind}_*", run_checkpoint(folder, kind, files))
         if (folder / "prompts.json").is_file() and only in (None, "prompts"):
             rows += run_prompts(folder)
     if not rows:
         raise FileNotFoundError(f"no cases{' of kind ' + only if only else ''} under {root}")
     return rows
+
+
+def attempt(name: str, cases: Iterator[Quantity]) -> Iterator[Quantity]:
+    """The rows as they come; an error ends them with a row that is not ok, and the other cases still run."""
+    try:
+        yield from cases
+    except Exception as error:
+        traceback.print_exc()
+        yield Quantity(name, "runs", float("inf"), 0.0, f"{type(error).__name__}: {error}".replace("\n", " "))
 
 
 def run_checkpoint(folder: Path, kind: str, files: list[Path]) -> Iterator[Quantity]:
@@ -91,26 +103,26 @@ def run_prompts(folder: Path) -> list[Quantity]:
     """prompts.json: normalised task, state bins, text and ids of a full-size vocabulary."""
     cases = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
     config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    bos = Tokenizer.from_file(folder / "tokenizer.json", bos_id=0).id_of(config["bos_token"])
-    assert bos is not None
-    tokenizer = Tokenizer.from_file(folder / "tokenizer.json", bos_id=bos)
-    # The released image: 27 x 27 patches, pooled 2 x 2, no column tokens.
-    flags = PromptFlags(True, True, 256, image_text((14, 14), False))
+    tokenizer = Tokenizer.from_file(folder / "tokenizer.json", bos_token=config["bos_token"])
     rows: list[Quantity] = []
     for number, data in enumerate(cases):
         case = Case(f"{folder.name}/{number}")
         task = normalize_task(data["task"])
         case.equal("normalized_task", task, data["normalized_task"])
-        bins = state_bins(np.asarray(data["normalized_state"], np.float32), 256).tolist()
+        bins = state_bins(np.asarray(data["normalized_state"], np.float32), STATE_BINS).tolist()
         # JSON has no NaN nor infinity: both stand there as null, and only the bin tells which it was.
         lost = [value is None for value in data["normalized_state"]]
         bins = [said if gone else bin for bin, said, gone in zip(bins, data["state_bins"], lost, strict=True)]
         case.equal("state_bins", bins, data["state_bins"])
-        words = dict(
-            setup_type=between(data["text"], "<setup_start>", "<setup_end>"),
-            control_mode=between(data["text"], "<control_start>", "<control_end>"),
+        flags = flags_of(data, tokenizer)
+        parts = PromptParts(
+            task=task,
+            setup_type=between(data["text"], "The setup is ", ". The "),
+            control_mode=between(data["text"], "The expected control mode is ", ". Given these"),
+            bins=tuple(bins),
+            num_images=data["num_images"],
+            style=data["style"],
         )
-        parts = PromptParts(task=task, bins=tuple(bins), num_images=data["num_images"], style=data["style"], **words)
         text = prompt_text(parts, flags)
         case.equal("text", text, data["text"])
         case.equal("input_ids", tokenizer.encode(expand_images(text, flags, data["num_images"])), data["input_ids"])
@@ -118,8 +130,19 @@ def run_prompts(folder: Path) -> list[Quantity]:
     return rows
 
 
+def flags_of(data: dict[str, Any], tokenizer: Tokenizer) -> PromptFlags:
+    """A case holds no checkpoint: how a picture and the setup are spelled is read off its own text and ids."""
+    ids = np.asarray(data["input_ids"])
+    patches, columns = (int((ids == tokenizer.id_of(token)).sum()) for token in ("<im_patch>", "<im_col>"))
+    pictures = max(data["num_images"], 1)
+    height = columns // pictures or 1  # without column tokens only the number of patches shows
+    grid = (height, patches // pictures // height)
+    setup, control = (f"<{word}_start>" in data["text"] for word in ("setup", "control"))
+    return PromptFlags(setup, control, STATE_BINS, image_text(grid, columns > 0))
+
+
 def between(text: str, start: str, end: str) -> str:
-    """The words that a prompt names its setup and control mode with."""
+    """The words between two others."""
     return text.split(start, 1)[1].split(end, 1)[0] if start in text else ""
 
 

@@ -144,6 +144,8 @@ VARIANTS: dict[str, Change] = {
     "expert context not normed": small(action_expert_config={"context_layer_norm": False}),
     "grouped keys in the vit": small(vit_config={"num_key_value_heads": 2, "hidden_act": "quick_gelu"}),
     "grouped keys in the pooling": small(adapter_config={"num_key_value_heads": 1, "pooling_attention_mask": False}),
+    "padding seen by the pooling": small(adapter_config={"attn_implementation": "eager"}),
+    "no added vocabulary": small({"vocab_size": 2880, "additional_vocab_size": 0}),
     "one tap": small(adapter_config={"vit_layers": [-2]}, vit_config={"hidden_act": "silu"}),
     "odd widths": small(
         {"intermediate_size": 120}, action_expert_config={"ffn_multiple_of": 24, "timestep_embed_dim": 33}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_a_shorter_tag_in_the_same_graphs_equals_the_model_without_padding(two_t
     unmasked = replace(pipeline, tag=replace(tag, horizon=30))  # the control: the padded steps do matter if seen
     longer = unmasked.predict(OrtRunner(built.folder), seen, "open the drawer", seed=3)
     assert max_abs(longer.normalized[:, :12], truth) > 10 * TOLERANCE_ACTION
+
+
+def test_the_first_tag_may_be_the_shorter_one(two_tags: tuple[Path, Built], tmp_path: Path) -> None:
+    """The golden observation speaks the first tag; the steps that it pads are nobody's business."""
+    stats = json.loads((two_tags[0] / "norm_stats.json").read_text())
+    tags = stats["metadata_by_tag"]
+    stats["metadata_by_tag"] = {name: tags[name] for name in reversed(tags)}
+    shutil.copytree(two_tags[0], tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "norm_stats.json").write_text(json.dumps(stats))
+    built = build_graphs(tmp_path / "checkpoint", tmp_path / "graphs", GraphOptions(), lambda *_: None)
+    assert built.pipeline.tag.tag == SHORT and built.sizes.horizon == 30
+    assert all(row.ok for row in built.rows)
 
 
 def test_a_tag_must_be_named_where_there_are_several(two_tags: tuple[Path, Built]) -> None:

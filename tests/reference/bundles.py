@@ -14,6 +14,7 @@ from export.build import GraphOptions
 from policy_spec.bundle import open_bundle
 from policy_spec.graphs import GRAPHS, kv_names
 from policy_spec.pipeline import Pipeline
+from policy_spec.spec import PolicySpec
 from tests.reference.inputs import observation
 from tests.reference.model_truth import check_units
 from tests.reference.quantities import INT8_ABS, Case
@@ -25,6 +26,9 @@ Arrays = Mapping[str, np.ndarray]
 def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str, OrtEngine]:
     """Both bundles of a checkpoint, with room for its cases' cameras and longest prompt."""
     runners = {}
+    spec = PolicySpec.from_checkpoint(checkpoint)
+    # An export refuses less than the longest empty prompt: another tag's, or the depth style's, may exceed every case.
+    longest = max(longest, spec.empty_prompt(spec.tokenizer(checkpoint / "tokenizer.json"), cameras))
     for precision in ("fp32", "int8"):
         options = ExportOptions(
             str(checkpoint),

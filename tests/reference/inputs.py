@@ -9,6 +9,7 @@ import numpy as np
 
 from policy_spec.image import pixel_values, pooling_index
 from policy_spec.pipeline import Observation, Pipeline, Prepared
+from policy_spec.prompt import wrapped
 from policy_spec.spec import PolicySpec
 from tests.reference.quantities import Case
 
@@ -26,8 +27,15 @@ def tag_of(spec: PolicySpec, data: Arrays) -> str:
     for key in ("norm_tag", "tag"):
         if key in data:
             return str(data[key])
-    fits = [name for name, tag in spec.tags.items() if tag.state_dim == len(data["state"])]
-    return fits[0] if len(fits) == 1 else next(iter(spec.tags))
+    chunk, text = data["actions"].shape[1:], str(data["prompt"])
+    for name, tag in spec.tags.items():
+        sizes = tag.state_dim, (tag.n_action_steps, tag.action_dim)
+        words = f"The setup is {wrapped(tag.setup_type, 'setup', spec.flags.add_setup_tokens)}."
+        mode = f"control mode is {wrapped(tag.control_mode, 'control', spec.flags.add_control_tokens)}."
+        horizon = data["noise"].shape[1] if "noise" in data else tag.horizon
+        if sizes == (len(data["state"]), chunk) and tag.horizon == horizon and words in text and mode in text:
+            return name
+    return next(iter(spec.tags))
 
 
 def host_pipeline(checkpoint: Path, data: Arrays, *, cameras: int, bracket: int, style: str) -> Pipeline:

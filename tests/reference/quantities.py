@@ -60,6 +60,10 @@ class Case:
 
     def cosine(self, quantity: str, got: Any, expected: Any) -> None:
         """Cosine of two chunks."""
+        if np.shape(got) != np.shape(expected):
+            detail = f"shape {np.shape(got)}, expected {np.shape(expected)}"
+            self.rows.append(Quantity(self.name, quantity, -1.0, INT8_COSINE, detail, at_least=True))
+            return
         self.rows.append(Quantity(self.name, quantity, cosine(got, expected), INT8_COSINE, at_least=True))
 
     def _add(self, quantity: str, got: Any, expected: Any, measure: Any, tolerance: float) -> None:

@@ -124,6 +124,7 @@ def set_key(folder: Path, section: str, key: str, value: object) -> None:
         ("text_config", "hidden_size", ..., "text_config.hidden_size is missing"),
         ("text_config", "hidden_size", "64", "text_config.hidden_size has the wrong type"),
         ("text_config", "num_hidden_layers", 0, "positive integer"),
+        ("text_config", "rope_theta", ..., "text_config.rope_theta is missing"),
         ("vit_config", "hidden_act", "relu", "vit_config.hidden_act is not supported"),
         ("", "model_type", "molmo2", "config.model_type is not supported"),
         ("adapter_config", "vit_layers", [-30], "indices of the"),

@@ -53,7 +53,7 @@ class VisionBackbone(nn.Module):
         if self.adapter.pooling_attention_mask:
             seen = valid.repeat(patches.shape[0], 1)
             query = windows.sum(1, keepdim=True) / seen.sum(1).clamp(min=1)[:, None, None].to(taps.dtype)
-            mask = seen[:, None, None, :]
+            mask = seen[:, None, None, :] if self.adapter.hide_padding else None
         else:
             query = windows.mean(1, keepdim=True)
         pooled = self.image_pooling_2d(query, windows, mask).squeeze(1)

@@ -106,10 +106,12 @@ class Embedding(nn.Module):
         self.new_embedding = nn.Parameter(torch.zeros(c.additional_vocab_size, c.hidden_size))
 
     def forward(self, ids: Tensor) -> Tensor:
-        base = self.embedding.shape[0]
-        extra = (ids - base).clamp(min=0, max=self.new_embedding.shape[0] - 1)
+        base, extra = self.embedding.shape[0], self.new_embedding.shape[0]
         rows = F.embedding(ids.clamp(max=base - 1), self.embedding)
-        return torch.where((ids < base)[..., None], rows, F.embedding(extra, self.new_embedding))
+        if not extra:
+            return rows
+        added = F.embedding((ids - base).clamp(min=0, max=extra - 1), self.new_embedding)
+        return torch.where((ids < base)[..., None], rows, added)
 
 
 class Transformer(nn.Module):
