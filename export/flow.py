@@ -13,12 +13,12 @@ import torch
 from export.emit import Emit, rope_constants
 from export.weights import Rows, Weights
 from policy_spec.config import ExpertConfig
+from policy_spec.masks import additive
 from train.checkpoint import Checkpoint
-from train.model.expert import NORM_EPS, ROPE_BASE, FinalLayer, Modulation, TimeEmbedding
+from train.model.expert import NORM_EPS, ROPE_BASE, Modulation, TimeEmbedding
 from train.model.llm import rope_tables
 
 EXPERT = "model.action_expert"
-HIDDEN = -1e9
 
 
 def flow_graph(checkpoint: Checkpoint, bracket: int, horizon: int, steps: int) -> ir.Model:
@@ -67,7 +67,7 @@ class FlowGraph:
         self.rope_q = rope_constants(emit, "rope.scaled", cos, sin, c.head_dim**-0.5)
         cross_bias, self_bias = biases
         if c.causal_attn:
-            causal = np.where(np.tril(np.ones((horizon, horizon))) > 0, 0.0, HIDDEN).astype(np.float32)
+            causal = additive(np.tri(horizon, dtype=np.bool_))
             self_bias = emit.op("Add", self_bias, emit.const("causal", causal[None, None]))
         x = self.weights.linear(x, f"{EXPERT}.action_embed")
         for i, (k, v) in enumerate(kv):
@@ -154,6 +154,3 @@ def conditioning(weights: Weights, c: ExpertConfig, steps: int) -> torch.Tensor:
     embed.load_state_dict({k: weights.checkpoint.tensor(f"{EXPERT}.time_embed.{k}") for k in embed.state_dict()})
     with torch.no_grad():
         return embed(torch.tensor([i / steps for i in range(steps)], dtype=torch.float32))
-
-
-__all__ = ["FinalLayer", "FlowGraph", "conditioning", "flow_graph"]

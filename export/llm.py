@@ -12,12 +12,12 @@ import onnx_ir as ir
 from export.emit import Emit, rope_constants
 from export.weights import Rows, Weights
 from policy_spec.config import ModelConfig
+from policy_spec.masks import HIDDEN
 from train.checkpoint import Checkpoint
 from train.model.expert import NORM_EPS
 from train.model.llm import rope_tables
 
 LLM, EXPERT = "model.transformer", "model.action_expert"
-HIDDEN = -1e9  # additive mask of a key that may not be seen; float32 islands keep it exact
 
 
 def llm_graph(checkpoint: Checkpoint, image_tokens: int, bracket: int) -> ir.Model:
@@ -74,12 +74,14 @@ class LlmGraph:
         return emit.op("Add", emit.op("Gather", table, ids, axis=0), images)
 
     def _bias(self, token_type: ir.Value) -> ir.Value:
-        """Additive mask [S, S]: causal, and image tokens see each other (token_type 1)."""
+        """Additive mask [S, S]: causal, and image tokens see each other (token_type 1). An island: HIDDEN overflows
+        float16.
+        """
         emit, s = self.emit, self.bracket
         with emit.island("mask"):
             pairs = emit.op("Mul", emit.reshape(token_type, s, 1), emit.reshape(token_type, 1, s))
             allowed = emit.op("Max", emit.const("causal", np.tril(np.ones((s, s), dtype=np.float32))), pairs)
-            return emit.op("Mul", emit.op("Sub", allowed, emit.scalar(1.0)), emit.scalar(-HIDDEN))
+            return emit.op("Mul", emit.op("Sub", allowed, emit.scalar(1.0)), emit.scalar(-float(HIDDEN)))
 
     def _layer(self, x: ir.Value, bias: ir.Value, i: int) -> tuple[ir.Value, tuple[ir.Value, ir.Value]]:
         """One decoder layer; the last one stops at its K and V."""

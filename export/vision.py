@@ -9,6 +9,7 @@ import torch
 from export.emit import Emit
 from export.weights import Weights
 from policy_spec.config import ModelConfig
+from policy_spec.masks import additive
 from train.checkpoint import Checkpoint
 from train.model.vit import positions
 
@@ -113,7 +114,7 @@ def _pool(emit: Emit, weights: Weights, config: ModelConfig, taps: ir.Value, poo
     with emit.island("pooling_attention"):
         scores = emit.op("ReduceSum", emit.op("Mul", q, k), emit.ints(-1), keepdims=1)  # [N, T, window, heads, 1]
         if a.hide_padding and not valid.all():
-            hidden = np.where(valid, 0.0, -1e9).astype(np.float32)[None, :, :, None, None]
+            hidden = additive(valid)[None, :, :, None, None]
             scores = emit.op("Add", scores, emit.const("pooling.hidden", hidden))
         mixed = emit.op("Mul", emit.softmax(scores, axis=2), v)
         mixed = emit.op("ReduceSum", mixed, emit.ints(2), keepdims=0)  # [N, T, heads, d]
