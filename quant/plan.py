@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from policy_spec.errors import ExportError, UsageError, sentence
+from quant.schemes import FULL, W8A8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +46,23 @@ _WRITES_KV = (
 )
 _SMALL = "too small to matter"
 
-# precision -> group -> (scheme, reason). A group that is absent stays fp32 for the reason in _STAYS.
+# precision -> group -> (scheme, reason). A group that is absent stays fp32, and _STAYS must say why.
 PRECISIONS: dict[str, dict[str, tuple[str, str]]] = {
     "fp32": {},
     "int8": {
         "llm.ffn": (
-            "int8-w8a8",
+            W8A8,
             "most of the language model's products; nearly free of loss per token (docs/sources.md, precision)",
         ),
         "expert.attention": (
-            "int8-w8a8",
+            W8A8,
             "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
         ),
         "expert.mlp": (
-            "int8-w8a8",
+            W8A8,
             "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
         ),
-        "expert.context": ("int8-w8a8", "part of the expert, one product per layer over the whole prompt"),
+        "expert.context": (W8A8, "part of the expert, one product per layer over the whole prompt"),
     },
 }
 _STAYS: dict[str, str] = {
@@ -74,7 +75,6 @@ _STAYS: dict[str, str] = {
     "llm.norms": _SMALL,
     "expert.modulations": "a table, not a product",
     "expert.rim": "32 dims wide: " + _SMALL,
-    "expert.context": "kept as trained",
     "constants": "masks, RoPE tables and shapes",
 }
 
@@ -113,11 +113,17 @@ class Plan:
 def make_plan(precision: str) -> Plan:
     """The plan of a named precision. Raises UsageError listing the names."""
     if precision not in PRECISIONS:
-        raise UsageError(sentence("unknown precision", expected=f"one of {', '.join(PRECISIONS)}", got=precision))
+        raise UsageError(
+            sentence(
+                "unknown precision", expected=f"one of {', '.join(PRECISIONS)}", got=precision, do="give --precision"
+            )
+        )
     table = PRECISIONS[precision]
-    stays = "full precision was asked for" if not table else ""
     choices = []
     for group in GROUPS:
-        scheme, reason = table.get(group.name, ("fp32", stays or _STAYS.get(group.name, "kept as trained")))
+        if group.name in table:
+            scheme, reason = table[group.name]
+        else:
+            scheme, reason = FULL, _STAYS[group.name] if table else "full precision was asked for"
         choices.append(Choice(group.name, scheme, reason))
     return Plan(precision, tuple(choices))

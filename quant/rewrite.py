@@ -9,34 +9,62 @@ integer kernel; TensorRT takes the same form, which DynamicQuantizeLinear and Ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
+from policy_spec.errors import ExportError, sentence
 from quant.plan import Plan
-from quant.schemes import INT8_MAX, SCHEMES, TINY, Quantized
+from quant.schemes import FULL, INT8_MAX, SCHEMES, TINY, W8A8, Quantized
 
-ISLAND = "armside.float32_island"
+# What a rewrite puts beside the operators of a full-precision graph; a test holds quantized graphs to it.
+OPERATORS = frozenset(["Abs", "DequantizeLinear", "Div", "Max", "Mul", "QuantizeLinear", "ReduceMax"])
 
 
-# Activations that a product has already quantized: value -> (row / scale, scale, products so far).
-Rows = dict[ir.Value, tuple[ir.Value, ir.Value, int]]
+@dataclass(slots=True)
+class Shared:
+    """What the products of one graph share while it is rewritten, and while it is written."""
+
+    # activations that a product has already quantized: value -> (row / scale, scale, products so far)
+    rows: dict[ir.Value, tuple[ir.Value, ir.Value, int]] = field(default_factory=dict)
+    newest: tuple[str, Quantized] | None = None
+
+    def quantized(self, scheme: str, name: str, source: ir.TensorProtocol) -> Quantized:
+        """One weight by its scheme. Only the newest is kept: its integers and scales are written one after the
+        other, and a cache of all would hold the whole graph's integers in memory.
+        """
+        if self.newest is None or self.newest[0] != name:
+            quantize = SCHEMES[scheme].quantize
+            assert quantize is not None, scheme
+            self.newest = name, quantize(source.numpy())
+        return self.newest[1]
 
 
 def quantize_model(model: ir.Model, plan: Plan) -> dict[str, int]:
-    """Rewrites `model` in place. Returns how many weights each scheme took."""
+    """Rewrites `model` in place. Returns how many weights each scheme took. Raises ExportError where the plan names a
+    scheme that has no rewrite.
+    """
     graph = model.graph
     taken: dict[str, int] = {}
-    rows: Rows = {}
+    shared = Shared()
     for node in list(graph):
         weight = node.inputs[1] if node.op_type == "MatMul" else None
         if weight is None or weight.const_value is None or len(weight.shape or ()) != 2:
             continue
         scheme = plan.choice(str(graph.name), str(weight.name)).scheme
-        if scheme not in REWRITES:
+        if scheme == FULL:
             continue
-        REWRITES[scheme](graph, node, rows)
+        if scheme not in REWRITES:
+            raise ExportError(
+                sentence(
+                    f"the plan gives {weight.name} a scheme that no graph can be rewritten to",
+                    expected=f"one of {', '.join([FULL, *REWRITES])}",
+                    got=scheme,
+                    do="add its rewrite to quant.rewrite.REWRITES",
+                )
+            )
+        REWRITES[scheme](graph, node, shared)
         taken[scheme] = taken.get(scheme, 0) + 1
     for name in [n for n, v in graph.initializers.items() if not v.uses() and not v.is_graph_output()]:
         del graph.initializers[name]
@@ -67,8 +95,9 @@ class _Insert:
         return self.graph.initializers[name]
 
 
-def _w8a8(graph: ir.Graph, node: ir.Node, rows: Rows) -> None:
+def _w8a8(graph: ir.Graph, node: ir.Node, shared: Shared) -> None:
     x, weight = node.inputs
+    rows = shared.rows
     assert x is not None and weight is not None
     add, name = _Insert(graph, node), str(node.name)
     unit, scale, user = rows[x] if x in rows else (*_scale_rows(add, x, name), 0)
@@ -77,8 +106,9 @@ def _w8a8(graph: ir.Graph, node: ir.Node, rows: Rows) -> None:
     # merges pairs that look alike. Their `axis` tells them apart; with a scalar scale it has no other meaning.
     grid = add.op("QuantizeLinear", unit, *_unit_scale(add), name=f"{name}.q", axis=user)
     row = add.op("DequantizeLinear", grid, *_unit_scale(add), name=f"{name}.row", axis=user)
-    back = add.op("DequantizeLinear", *_integer_weight(add, weight), name=f"{name}.dq", axis=1)
+    back = add.op("DequantizeLinear", *_integer_weight(add, weight, shared), name=f"{name}.dq", axis=1)
     out = node.outputs[0]
+    assert not out.is_graph_output(), name  # its consumers are rewired below; a caller could not be
     node.replace_input_with(0, row)
     node.replace_input_with(1, back)
     after = ir.node("Mul", (out, scale), name=f"{name}.rescale")
@@ -104,21 +134,15 @@ def _unit_scale(add: _Insert) -> tuple[ir.Value, ir.Value]:
     return step, add.const("quant.zero", np.array(0, dtype=np.int8))
 
 
-def _integer_weight(add: _Insert, weight: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+def _integer_weight(add: _Insert, weight: ir.Value, shared: Shared) -> tuple[ir.Value, ir.Value, ir.Value]:
     """The weight's integers, scales and zero points as initializers, computed when written."""
     source, name = weight.const_value, str(weight.name)
     assert source is not None
     channels = int(source.shape[1])
 
-    @lru_cache(maxsize=1)
-    def quantized() -> Quantized:
-        scheme = SCHEMES["int8-w8a8"]
-        assert scheme.quantize is not None
-        return scheme.quantize(source.numpy())
-
     def lazy(part: str, dtype: ir.DataType, shape: ir.ShapeProtocol) -> ir.LazyTensor:
         return ir.LazyTensor(
-            lambda: ir.tensor(np.ascontiguousarray(getattr(quantized(), part))),
+            lambda: ir.tensor(np.ascontiguousarray(getattr(shared.quantized(W8A8, name, source), part))),
             dtype=dtype,
             shape=ir.Shape(tuple(shape)),
             name=f"{name}.{part}",
@@ -130,6 +154,4 @@ def _integer_weight(add: _Insert, weight: ir.Value) -> tuple[ir.Value, ir.Value,
     return values, scale, zero
 
 
-REWRITES: dict[str, Callable[[ir.Graph, ir.Node, Rows], None]] = {
-    "int8-w8a8": _w8a8,
-}
+REWRITES: dict[str, Callable[[ir.Graph, ir.Node, Shared], None]] = {W8A8: _w8a8}

@@ -1,7 +1,6 @@
-"""Quantization schemes as rows of a table: how a weight is stored, how it is read back, and the ONNX form of its
-product.
+"""Quantization schemes as rows of a table: how a weight is stored, and how it is read back.
 
-A scheme is a pair of numpy functions (quantize, dequantize) and the name of the rewrite that puts it into a graph.
+A scheme is a pair of numpy functions (quantize, dequantize); quant.rewrite finds its ONNX form by the scheme's name.
 The pair is the truth: the graph's arithmetic is checked against it.
 """
 
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FULL, W8A8 = "fp32", "int8-w8a8"  # names of schemes
 INT8_MAX = 127.0  # symmetric: -128 is not used, so that negation is exact and no product overflows
 TINY = 1e-12  # keeps an all-zero row or channel from dividing by zero
 
@@ -68,9 +68,9 @@ class Scheme:
 SCHEMES: dict[str, Scheme] = {
     row.name: row
     for row in (
-        Scheme("fp32", 32, 32, None, None, "as trained"),
+        Scheme(FULL, 32, 32, None, None, "as trained"),
         Scheme(
-            "int8-w8a8",
+            W8A8,
             8,
             8,
             quantize_per_channel,

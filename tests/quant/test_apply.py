@@ -14,6 +14,7 @@ from export.verify import answer
 from policy_spec.graphs import GRAPHS
 from quant.apply import apply_plan
 from quant.plan import make_plan
+from quant.rewrite import OPERATORS
 from quant.verify import action_rows
 
 
@@ -40,12 +41,25 @@ def test_every_byte_is_accounted_for(built: Built, tmp_path: Path) -> None:
     assert sum(a.bytes for a in small) == stored(tmp_path / "int8")
     before, after = ({a.group: a for a in accounts} for accounts in (full, small))
     assert before.keys() == after.keys()
+    layers = built.config.text.num_layers  # up, gate and out of each but the last, whose MLP nothing reads
+    assert before["llm.ffn"].tensors == after["llm.ffn"].tensors == 3 * (layers - 1)
     for group, account in after.items():
         assert account.reason
         if account.scheme == "fp32":
             assert account.bytes == before[group].bytes, group
         else:
             assert account.bytes < 0.45 * before[group].bytes, group  # a quarter, its scales and float biases
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_only_operators_of_the_tables(built: Built, tmp_path: Path, name: str) -> None:
+    apply_plan(built.folder, tmp_path / "int8", make_plan("int8"), lambda *_: None)
+    full, small = (
+        {node.op_type for node in onnx.load(folder / f"{name}.onnx", load_external_data=False).graph.node}
+        for folder in (built.folder, tmp_path / "int8")
+    )
+    assert small - full <= OPERATORS
+    assert ("QuantizeLinear" in small) == (name != "vision")
 
 
 def test_full_precision_graphs_are_left_as_they_are(built: Built, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import onnxruntime as ort
 import pytest
 
 from policy_spec.errors import ExportError, UsageError
-from quant.plan import GROUPS, PRECISIONS, make_plan
-from quant.rewrite import quantize_model
-from quant.schemes import SCHEMES, product_w8a8, quantize_per_channel, quantize_per_token
+from quant.plan import GROUPS, PRECISIONS, Choice, Plan, make_plan
+from quant.rewrite import Shared, quantize_model
+from quant.schemes import FULL, SCHEMES, W8A8, product_w8a8, quantize_per_channel, quantize_per_token
 
 NAME = "model.transformer.blocks.0.mlp"
 
@@ -100,6 +100,7 @@ def test_activations_land_on_the_same_integers(tmp_path: Path) -> None:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(quantized_file(source, name), options, providers=["CPUExecutionProvider"])
     x = np.random.default_rng(4).standard_normal((1, 7, 48)).astype(np.float32) * 30
+    x[0, 2] = 0.0  # divided by itself it would be NaN, which each runtime rounds as it likes
     assert np.array_equal(session.run([name], {"x": x})[0], quantize_per_token(x)[0])
 
 
@@ -119,6 +120,7 @@ def test_every_group_has_a_reason_and_every_precision_is_a_row() -> None:
         plan = make_plan(precision)
         assert [c.group for c in plan.choices] == [g.name for g in GROUPS]
         assert all(c.reason and c.scheme in SCHEMES for c in plan.choices)
+        assert PRECISIONS[precision].keys() <= {g.name for g in GROUPS}  # a misspelt group would stay float32
     with pytest.raises(UsageError, match=r"expected: one of fp32, int8; got: int3"):
         make_plan("int3")
 
@@ -129,3 +131,28 @@ def test_a_weight_in_no_group_is_refused() -> None:
     assert plan.choice("llm", "model.transformer.blocks.3.self_attn.att_proj.q.weight").scheme == "fp32"
     with pytest.raises(ExportError, match=re.escape("llm/model.new_part.weight belongs to no group")):
         plan.choice("llm", "model.new_part.weight")
+
+
+def test_int8_takes_the_language_model_s_ffn_and_the_expert() -> None:
+    """What writes K and V, and the ViT, stay in full precision (docs/sources.md, precision)."""
+    taken = {choice.group for choice in make_plan("int8").choices if choice.scheme == W8A8}
+    assert taken == {"llm.ffn", "expert.attention", "expert.mlp", "expert.context"}
+    assert {choice.scheme for choice in make_plan("fp32").choices} == {FULL}
+
+
+def test_a_scheme_without_a_rewrite_is_refused(tmp_path: Path) -> None:
+    """Left as it is, the bundle's account would name a scheme that the graph does not have."""
+    source, _ = mlp(tmp_path)
+    plan = Plan("int4", tuple(Choice(g.name, "int4-made-up", "for the test") for g in GROUPS))
+    with pytest.raises(ExportError, match=r"expected: one of fp32, int8-w8a8; got: int4-made-up"):
+        quantize_model(ir.load(source), plan)
+
+
+def test_one_quantized_weight_is_in_memory_at_a_time() -> None:
+    shared = Shared()
+    one, two = (ir.tensor(np.full((3, 2), value, dtype=np.float32)) for value in (1.0, 2.0))
+    first = shared.quantized(W8A8, "one", one)
+    assert shared.quantized(W8A8, "one", one) is first  # integers and scales of one weight: quantized once
+    second = shared.quantized(W8A8, "two", two)
+    assert second.scale[0] == 2 * first.scale[0]
+    assert shared.newest == ("two", second)
