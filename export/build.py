@@ -108,17 +108,24 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
 
     pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
     progress("load reference model", 0, 1)
-    truth = TorchRunner(load_model(checkpoint_dir), pooling_index(spec.grid, spec.pool), spec.flow_steps)
-    seen = golden.observation(pipeline.tag, sizes.cameras)
-    reference = answer(truth, pipeline, seen, golden.task(pipeline, seen), golden.SEED)
+    reference = reference_answer(checkpoint_dir, spec, pipeline)
     stages: list[str] = []
 
     def step(stage: str) -> None:
         stages.append(stage)
         progress("verify " + stage, len(stages), 4)
 
-    rows = verify_graphs(OrtRunner(folder), truth, pipeline, reference, step)
+    rows = verify_graphs(OrtRunner(folder), pipeline, reference, step)
     return Built(folder, checkpoint.config, spec, sizes, pipeline, reference, rows)
+
+
+def reference_answer(checkpoint_dir: Path, spec: PolicySpec, pipeline: Pipeline) -> Answer:
+    """The reference model's answer to the golden observation. The model is gone when this returns: beside the opened
+    graphs it would double the memory of an export.
+    """
+    truth = TorchRunner(load_model(checkpoint_dir), pooling_index(spec.grid, spec.pool), spec.flow_steps)
+    seen = golden.observation(pipeline.tag, pipeline.cameras)
+    return answer(truth, pipeline, seen, golden.task(pipeline, seen), golden.SEED)
 
 
 def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attention: str) -> Pipeline:

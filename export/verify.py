@@ -31,28 +31,35 @@ class Answer:
     seed: int
     prediction: Prediction
     stages: dict[str, np.ndarray]  # features, k_00, v_00, ... by their names
+    step: dict[str, np.ndarray]  # one Euler step in the middle of the flow: trajectory, step -> next
 
 
 def answer(run: Run, pipeline: Pipeline, observation: Observation, task: str, seed: int) -> Answer:
-    """Runs one whole call and keeps what passes between the graphs."""
+    """Runs one whole call and keeps what passes between the graphs: all that a comparison needs, so that a reference
+    model can leave the memory before the graphs are opened.
+    """
     stages: dict[str, np.ndarray] = {}
+    step: dict[str, np.ndarray] = {}
+    middle = pipeline.spec.flow_steps // 2
 
     def keep(graph: str, feeds: Arrays, /) -> Arrays:
         out = run(graph, feeds)
+        # Copied: a run may give, and a pipeline may feed, buffers that the next call overwrites.
         if graph != "flow":
             stages.update({name: value.copy() for name, value in out.items()})
+        elif feeds["step"][0] == middle:
+            step.update({name: feeds[name].copy() for name in ("trajectory", "step")}, next=out["next"].copy())
         return out
 
     prediction = pipeline.predict(keep, observation, task, seed=seed)
-    return Answer(observation, task, seed, prediction, stages)
+    return Answer(observation, task, seed, prediction, stages, step)
 
 
-def verify_graphs(
-    run: Run, truth: Run, pipeline: Pipeline, golden: Answer, progress: Callable[[str], None]
-) -> list[Row]:
-    """The parity table: a row per graph output and one for the whole action. Raises ExportError if any falls short.
+def verify_graphs(run: Run, pipeline: Pipeline, golden: Answer, progress: Callable[[str], None]) -> list[Row]:
+    """The parity table: a row per graph output and one for the whole action. Raises ExportError if any falls short,
+    or if the comparison proves nothing.
 
-    golden: the truth's own answer.
+    golden: the reference model's own answer.
     """
     prepared = pipeline.prepare(golden.observation, golden.task)
     tokens = len(prepared.ids)
@@ -66,7 +73,7 @@ def verify_graphs(
         cut = (..., slice(0, tokens)) if name[0] == "k" else (..., slice(0, tokens), slice(None))
         rows.append(relative_row(f"llm: {name}", value[cut], golden.stages[name][cut]))
     progress("flow")
-    rows.append(_flow_row(run, truth, pipeline, prepared.flow, golden))
+    rows.append(_flow_row(run, pipeline, prepared.flow, golden))
     progress("whole action")
     whole = pipeline.predict(run, golden.observation, golden.task, seed=golden.seed)
     rows.append(row("normalized actions", whole.normalized, golden.prediction.normalized, TOLERANCE_ACTION))
@@ -87,14 +94,13 @@ def refuse_short(rows: list[Row], what: str) -> None:
         raise ExportError(sentence(what, got="\n" + table(short), do="report this with the checkpoint's config.json"))
 
 
-def _flow_row(run: Run, truth: Run, pipeline: Pipeline, shared: Arrays, golden: Answer) -> Row:
-    """One Euler step in the middle of the flow."""
-    step = np.array([pipeline.spec.flow_steps // 2], dtype=np.int32)
+def _flow_row(run: Run, pipeline: Pipeline, shared: Arrays, golden: Answer) -> Row:
+    """One Euler step in the middle of the flow, from the reference's own trajectory."""
     context = {name: value for name, value in golden.stages.items() if name != "features"}
-    feeds = {**shared, **context, "trajectory": pipeline.noise(golden.seed), "step": step}
+    feeds = {**shared, **context, **{name: golden.step[name] for name in ("trajectory", "step")}}
     # Steps past the tag's horizon are padding: hidden from the others, never read, so the two may differ in them.
     steps = slice(0, pipeline.tag.horizon)
-    got, expected = run("flow", feeds)["next"][:, steps], truth("flow", feeds)["next"][:, steps]
+    got, expected = run("flow", feeds)["next"][:, steps], golden.step["next"][:, steps]
     return row("flow: next", got, expected, TOLERANCE_ACTION)
 
 
