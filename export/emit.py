@@ -44,7 +44,6 @@ OPERATORS = frozenset(
         "Sqrt",
         "Sub",
         "Transpose",
-        "Unsqueeze",
     ]
 )
 

@@ -13,6 +13,7 @@ import torch
 from export.emit import Emit, rope_constants
 from export.weights import Rows, Weights
 from policy_spec.config import ExpertConfig
+from policy_spec.graphs import kv_names
 from policy_spec.masks import additive
 from train.checkpoint import Checkpoint
 from train.model.expert import NORM_EPS, ROPE_BASE, Modulation, TimeEmbedding
@@ -32,12 +33,13 @@ def flow_graph(checkpoint: Checkpoint, bracket: int, horizon: int, steps: int) -
     dims = emit.input("dim_mask", f32, (1, 1, c.max_action_dim))
     context_bias = emit.input("context_bias", f32, (1, 1, 1, bracket))
     horizon_bias = emit.input("horizon_bias", f32, (1, 1, 1, horizon))
+    names = kv_names(c.num_layers)
     kv = [
         (
-            emit.input(f"k_{i:02d}", f32, (1, c.num_heads, c.head_dim, bracket)),
-            emit.input(f"v_{i:02d}", f32, (1, c.num_heads, bracket, c.head_dim)),
+            emit.input(k, f32, (1, c.num_heads, c.head_dim, bracket)),
+            emit.input(v, f32, (1, c.num_heads, bracket, c.head_dim)),
         )
-        for i in range(c.num_layers)
+        for k, v in zip(names[::2], names[1::2], strict=True)
     ]
     velocity = graph.velocity(x, step, kv, (context_bias, horizon_bias), horizon)
     velocity = emit.op("Mul", velocity, dims)

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from export.emit import Emit, rope_constants
 from export.weights import Rows, Weights
 from policy_spec.config import ModelConfig
+from policy_spec.graphs import kv_names
 from policy_spec.masks import HIDDEN
 from train.checkpoint import Checkpoint
 from train.model.expert import NORM_EPS
@@ -45,20 +46,13 @@ class LlmGraph:
         features = emit.input("features", ir.DataType.FLOAT, (image_tokens, c.hidden_size))
         x, bias = self._embed(ids, row, features), self._bias(token_type)
         outputs = []
+        heads, size = self.config.expert.num_heads, self.config.expert.head_dim
+        names = kv_names(c.num_layers)
         for i in range(c.num_layers):
-            x, kv = self._layer(x, bias, i)
-            shapes = (
-                (1, *self._expert_heads(), self.bracket),
-                (1, self._expert_heads()[0], self.bracket, self._expert_heads()[1]),
-            )
-            outputs += [
-                (value, f"{which}_{i:02d}", ir.DataType.FLOAT, shape)
-                for value, which, shape in zip(kv, "kv", shapes, strict=True)
-            ]
+            x, (k, v) = self._layer(x, bias, i)
+            outputs.append((k, names[2 * i], ir.DataType.FLOAT, (1, heads, size, self.bracket)))
+            outputs.append((v, names[2 * i + 1], ir.DataType.FLOAT, (1, heads, self.bracket, size)))
         return emit.model(outputs)
-
-    def _expert_heads(self) -> tuple[int, int]:
-        return self.config.expert.num_heads, self.config.expert.head_dim
 
     def _embed(self, ids: ir.Value, row: ir.Value, features: ir.Value) -> ir.Value:
         """Rows of the merged table, plus the image feature of each <im_patch> (row 0 is zero: no image there)."""
@@ -67,7 +61,7 @@ class LlmGraph:
         table = emit.weight(
             f"{LLM}.wte.merged",
             (c.vocab_size + c.additional_vocab_size, c.hidden_size),
-            lambda: np.concatenate([self.weights.array(n) for n in names]),
+            lambda: self.weights.stacked(names),
         )
         none = emit.const("no_image", np.zeros((1, c.hidden_size), dtype=np.float32))
         images = emit.op("Gather", emit.op("Concat", none, features, axis=0), row, axis=0)

@@ -6,6 +6,7 @@ written, so that a checkpoint of any size streams.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,21 @@ class Weights:
         """One tensor as float32 numpy, read now."""
         return self.checkpoint.tensor(name).numpy()
 
+    def _rows(self, name: str, rows: Rows, scale: float) -> np.ndarray:
+        """Some rows of a tensor times `scale`, float32, read now."""
+        values: np.ndarray = self.checkpoint.rows(name, rows.start, rows.stop).numpy()
+        return values if scale == 1.0 else values * np.float32(scale)
+
+    def stacked(self, names: Sequence[str]) -> np.ndarray:
+        """Tensors one below the other, float32, read now: never all of them beside the whole."""
+        shapes = [self.checkpoint.shape(name) for name in names]
+        out = np.empty((sum(shape[0] for shape in shapes), *shapes[0][1:]), dtype=np.float32)
+        start = 0
+        for name, shape in zip(names, shapes, strict=True):
+            out[start : start + shape[0]] = self.array(name)
+            start += shape[0]
+        return out
+
     def vector(self, name: str) -> ir.Value:
         """A norm's weight, a bias or a small table, as it is."""
         return self.emit.weight(name, self.checkpoint.shape(name), lambda: self.array(name))
@@ -49,7 +65,7 @@ class Weights:
         label = f"{name}.{rows.part}" if rows.part else name
 
         def load(rows: Rows = rows) -> np.ndarray:
-            return self.array(f"{name}.weight")[rows.start : rows.stop].T * np.float32(scale)
+            return self._rows(f"{name}.weight", rows, scale).T
 
         weight = self.emit.weight(f"{label}.weight", (width, rows.stop - rows.start), load)
         out = self.emit.op("MatMul", x, weight, name=label)
@@ -57,7 +73,7 @@ class Weights:
             return out
 
         def load_bias(rows: Rows = rows) -> np.ndarray:
-            return self.array(f"{name}.bias")[rows.start : rows.stop] * np.float32(scale)
+            return self._rows(f"{name}.bias", rows, scale)
 
         bias = self.emit.weight(f"{label}.bias", (rows.stop - rows.start,), load_bias)
         return self.emit.op("Add", out, bias)

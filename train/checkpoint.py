@@ -96,6 +96,10 @@ class Checkpoint:
         """One tensor as float32."""
         return self._shard(self.shards[name]).get_tensor(name).float()
 
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of one tensor as float32; the others are not read."""
+        return self._shard(self.shards[name]).get_slice(name)[start:stop].float()
+
     def check(self) -> None:
         """Every tensor that the configuration asks for is there with its shape, and no other. Raises TensorError."""
         check_names(expected_shapes(self.config), {n: self.shape(n) for n in self.shards})
