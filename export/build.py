@@ -65,16 +65,19 @@ class Built:
 
 
 def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) -> Sizes:
-    """The sizes of an export. Raises UsageError where the cameras are not known, PromptError where a prompt cannot
-    fit.
+    """The sizes of an export. Raises UsageError where the cameras are not known or none, PromptError where a prompt
+    cannot fit, SpecError on an unknown image attention.
     """
     check_image_attention(options.image_attention)
-    cameras = options.cameras or max(len(tag.camera_slots) for tag in spec.tags.values())
+    cameras = options.cameras
+    if cameras is None:
+        cameras = max(len(tag.camera_slots) for tag in spec.tags.values())
     if cameras < 1:
         raise UsageError(
             sentence(
-                "this checkpoint names no cameras",
-                expected="the number that the policy was trained with",
+                "this checkpoint names no cameras" if options.cameras is None else "number of cameras",
+                expected="the number that the policy was trained with, at least 1",
+                got=options.cameras,
                 do="give --cameras N",
             )
         )
@@ -84,8 +87,8 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
 
 
 def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built:
-    """Writes and verifies the graphs. Raises CheckpointError, TensorError or ExportError; the folder is the
-    caller's.
+    """Writes and verifies the graphs. Raises CheckpointError or TensorError (the checkpoint), what `plan_sizes` does
+    (the options), ExportError (graphs that do not agree with the model). The folder is the caller's.
     """
     checkpoint = Checkpoint(checkpoint_dir)
     progress("check tensors", 0, 1)

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from export import golden
-from export.build import Built, GraphOptions, build_graphs
+from export.build import Built, GraphOptions, build_graphs, plan_sizes
 from export.runner import OrtRunner
 from export.verify import TOLERANCE_ACTION
 from policy_spec.compare import max_abs
-from policy_spec.errors import ObservationError, SpecError
+from policy_spec.errors import ObservationError, SpecError, UsageError
 from policy_spec.image import pooling_index
 from tests.checkpoints import variant
 from train.checkpoint import load_model
@@ -79,6 +79,29 @@ def test_a_tag_must_be_named_where_there_are_several(two_tags: tuple[Path, Built
         spec.tag(None)
     with pytest.raises(SpecError, match=f"{SHORT}.*got: .*elsewhere"):
         spec.tag("elsewhere")
+
+
+def test_the_sizes_of_the_largest_tag_hold_all_of_them(two_tags: tuple[Path, Built]) -> None:
+    """In whatever order the tags stand."""
+    checkpoint, built = two_tags
+    turned = replace(built.spec, tags=dict(reversed(built.spec.tags.items())))
+    assert next(iter(turned.tags)) == SHORT
+    assert plan_sizes(turned, checkpoint / "tokenizer.json", GraphOptions()) == built.sizes
+
+
+@pytest.mark.parametrize("cameras", [0, -1])
+def test_no_cameras_is_no_default(two_tags: tuple[Path, Built], cameras: int) -> None:
+    checkpoint, built = two_tags
+    with pytest.raises(UsageError, match=f"number of cameras; .*at least 1; got: {cameras}"):
+        plan_sizes(built.spec, checkpoint / "tokenizer.json", GraphOptions(cameras=cameras))
+
+
+def test_a_checkpoint_that_names_no_cameras(two_tags: tuple[Path, Built]) -> None:
+    checkpoint, built = two_tags
+    spec = replace(built.spec, tags={n: replace(t, camera_keys=()) for n, t in built.spec.tags.items()})
+    with pytest.raises(UsageError, match=r"names no cameras.*--cameras N"):
+        plan_sizes(spec, checkpoint / "tokenizer.json", GraphOptions())
+    assert plan_sizes(spec, checkpoint / "tokenizer.json", GraphOptions(cameras=2)).cameras == 2
 
 
 def test_too_many_pictures_are_refused(two_tags: tuple[Path, Built]) -> None:
