@@ -30,7 +30,10 @@ class _Section:
         self.data, self.name = data, name
 
     def get(self, key: str, kind: type, default: Any = ...) -> Any:
-        value = self.data.get(key, default)
+        """The value of a key. A null says as little as a key that is absent: the default, or an error without one."""
+        value = self.data.get(key)
+        if value is None:
+            value = default
         if value is ...:
             raise CheckpointError(sentence(f"config.json: {self.name}.{key} is missing", expected=kind.__name__))
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -47,7 +50,7 @@ class _Section:
 
     def size(self, key: str) -> int:
         value: int = self.get(key, int)
-        if value is None or value < 1:
+        if value < 1:
             raise CheckpointError(sentence(f"config.json: {self.name}.{key}", expected="a positive integer", got=value))
         return value
 

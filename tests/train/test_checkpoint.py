@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from policy_spec.config import ModelConfig
 from policy_spec.errors import CheckpointError, TensorError
-from train.checkpoint import INDEX, Checkpoint, load_model
+from train.checkpoint import INDEX, RECOMPUTED, Checkpoint, expected_shapes, load_model
+from train.released_names import released_tensors
 
 NORM = "model.transformer.ln_f.weight"
 Tensors = dict[str, torch.Tensor]
@@ -122,6 +124,9 @@ def set_key(folder: Path, section: str, key: str, value: object) -> None:
     ("section", "key", "value", "text"),
     [
         ("text_config", "hidden_size", ..., "text_config.hidden_size is missing"),
+        ("text_config", "hidden_size", None, "text_config.hidden_size is missing"),
+        ("text_config", "use_qk_norm", None, "text_config.use_qk_norm is missing"),
+        ("text_config", "layer_norm_eps", None, "text_config.layer_norm_eps is missing"),
         ("text_config", "hidden_size", "64", "text_config.hidden_size has the wrong type"),
         ("text_config", "num_hidden_layers", 0, "positive integer"),
         ("text_config", "rope_theta", ..., "text_config.rope_theta is missing"),
@@ -135,6 +140,35 @@ def test_a_configuration_that_cannot_be_built(copy: Path, section: str, key: str
     set_key(copy, section, key, value)
     with pytest.raises(CheckpointError, match=text):
         Checkpoint(copy)
+
+
+@pytest.mark.parametrize(("key", "default"), [("mask_action_dim_padding", True), ("num_depth_codes", 0)])
+def test_a_null_says_as_little_as_an_absent_key(copy: Path, key: str, default: object) -> None:
+    for value in (None, ...):
+        set_key(copy, "", key, value)
+        assert getattr(Checkpoint(copy).config, key) == default
+
+
+def test_a_seeded_checkpoint_has_the_model_s_own_names(tiny_checkpoint: Path) -> None:
+    """train.released_names needs no torch, so it says by itself what the model's modules say."""
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    switches = [
+        {},
+        {"qkv_bias": True, "qk_norm_type": "olmo", "tie_word_embeddings": True},
+        {"use_qk_norm": False, "num_key_value_heads": 4},
+    ]
+    for gate in ({}, {"action_expert_depth_gate": True}, {"action_expert_depth_gate_per_layer": True}):
+        for text in switches:
+            gated = {"action_expert_depth_gate": bool(gate), **gate}
+            changed = ModelConfig.from_dict({**config, **gated, "text_config": {**config["text_config"], **text}})
+            written = {t.name: t.shape for t in released_tensors(changed) if not t.name.endswith(RECOMPUTED)}
+            assert written == expected_shapes(changed)
+
+
+def test_rows_are_read_alone(tiny_checkpoint: Path) -> None:
+    checkpoint, name = Checkpoint(tiny_checkpoint), "model.transformer.blocks.0.mlp.ff_proj.weight"
+    assert torch.equal(checkpoint.rows(name, 3, 7), checkpoint.tensor(name)[3:7])
+    assert checkpoint.rows(name, 3, 7).dtype == torch.float32
 
 
 def test_json_that_is_none(copy: Path) -> None:
