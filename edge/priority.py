@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,20 +26,9 @@ def step_back() -> None:
 def in_background(make: Callable[[], T]) -> T:
     """Calls `make` in a lowered thread and waits for it; threads that it starts are lowered too. Raises what it
     raises.
+
+    Ctrl-C is raised once `make` has ended: an engine that is being built cannot be cut short, and a process that
+    ends meanwhile is aborted.
     """
-    made: list[T] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        step_back()
-        try:
-            made.append(make())
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="opens in the background", daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return made[0]
+    with ThreadPoolExecutor(1, "opens in the background", initializer=step_back) as lowered:
+        return lowered.submit(make).result()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 
 import pytest
 
@@ -44,3 +46,18 @@ def test_what_fails_in_the_background_fails_here() -> None:
 
     with pytest.raises(ValueError, match="from there"):
         in_background(fail)
+
+
+def test_ctrl_c_waits_for_what_cannot_be_cut_short() -> None:
+    """A process that ends while an engine is being built is aborted by the C++ runtime: a crash instead of 130."""
+    ended: list[bool] = []
+
+    def build() -> None:
+        time.sleep(0.1)  # let the caller wait
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.2)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_background(build)
+    assert ended
