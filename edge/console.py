@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import sys
 import termios
@@ -42,6 +43,8 @@ MODE_STYLE = {
     "shadow": "magenta",
 }
 BACKSPACE, ENTER, ESCAPE = ("\x7f", "\b"), ("\r", "\n"), "\x1b"
+# What a terminal sends for one arrow or function key: letters that are not meant.
+SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[@-~])")
 
 
 class RunConsole:
@@ -66,7 +69,8 @@ class RunConsole:
     def event(self, event: LoopEvent) -> None:
         style = LOUD.get(event.name, "dim")
         self._console.print(
-            f"[{style}]{event.t - self._started:7.1f} s  {escape(event.name)}[/]  {escape(event.text)}"
+            f"[{style}]{event.t - self._started:7.1f} s  {escape(event.name)}[/]  {escape(event.text)}",
+            soft_wrap=not self._console.is_terminal,  # in a log an event is one line
         )
 
     def state(self, state: LoopState) -> None:
@@ -118,7 +122,7 @@ class RunConsole:
             data = os.read(number, 1024)
             if not data:  # the terminal went away
                 return
-            for key in data.decode(errors="ignore"):
+            for key in keys_of(data.decode(errors="ignore")):
                 self.press(key)
 
     def __enter__(self) -> RunConsole:
@@ -140,6 +144,11 @@ class RunConsole:
             self._thread.join(timeout=1.0)
             with contextlib.suppress(termios.error):  # the terminal went away
                 termios.tcsetattr(self._stdin, termios.TCSADRAIN, self._before)
+
+
+def keys_of(text: str) -> list[str]:
+    """The keys that came from a terminal, without arrows, function keys and the like."""
+    return list(SEQUENCE.sub("", text))
 
 
 def status_line(state: LoopState) -> Text:

@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from edge.console import RunConsole, status_line
+from edge.console import RunConsole, keys_of, status_line
 from edge.control import Control
 from edge.state import LoopEvent, LoopState
 from tests.edge.arm import until
@@ -52,6 +52,14 @@ def test_a_new_task_is_typed_and_only_then_said() -> None:
     assert words(console, control, "e") == [("estop", "")]
 
 
+def test_function_keys_and_arrows_are_no_words() -> None:
+    """A terminal sends them as several letters: F2 ends in Q, F3 in R, and neither asked to quit or to rearm."""
+    assert keys_of("\x1bOQ\x1bOR\x1b[A\x1b[1;5Q\x1b[15~\x1b[Ee") == ["e"]
+    assert keys_of("\x1b") == ["\x1b"]
+    assert keys_of("\x1be") == ["\x1b", "e"]  # escape, then quickly the emergency stop
+    assert keys_of("Öl r") == ["Ö", "l", " ", "r"]
+
+
 def test_the_line_says_what_goes_on() -> None:
     text = status_line(STATE).plain
     for part in (
@@ -75,6 +83,13 @@ def test_without_a_terminal_events_are_lines_and_there_are_no_keys() -> None:
         console.state(STATE)
     assert "fault  elbow_flex [3] is silent" in out.getvalue()
     assert "emergency" not in out.getvalue()
+
+
+def test_an_event_in_a_log_is_one_line() -> None:
+    out = io.StringIO()
+    with RunConsole(Control(), io.StringIO(), Console(file=out, width=40)) as console:
+        console.event(LoopEvent(0.0, "shadow", "many words " * 10))
+    assert out.getvalue().count("\n") == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
