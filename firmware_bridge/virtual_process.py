@@ -15,7 +15,9 @@ it) or SIGTERM. Each stdin line is a JSON order for tests and demos, answered by
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -51,7 +53,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     thread = threading.Thread(target=port.run, daemon=True)
     thread.start()
-    print(json.dumps({"port": port.path}), flush=True)
+    with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
+        os.write(sys.stdout.fileno(), json.dumps({"port": port.path}).encode() + b"\n")
     for line in sys.stdin:
         with port.lock:
             answer = obey(port.bus, json.loads(line))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,6 +95,15 @@ def test_the_world_keeps_speed_and_falls_when_limp() -> None:
     assert last == 1000.0 and motion.load > 0
     limp = Drive(False, 1000.0, 500.0, 25400.0, 1.0)
     assert world.advance(14.0, [limp])[0].position == -500.0
+
+
+def test_servos_whose_owner_was_stopped_meanwhile_go_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "firmware_bridge.virtual_process", "--robot", "so101"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, timeout=30)
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == b""
 
 
 def test_one_late_look_equals_many() -> None:
