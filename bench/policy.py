@@ -93,7 +93,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where checkpoint and bundles are kept")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     checkpoint = checkpoint_of(args.preset, args.folder)
     bundles = {precision: bundle_of(checkpoint, precision) for precision in ("fp32", "int8")}
     sessions = {precision: Session.open(path) for precision, path in bundles.items()}

@@ -1,22 +1,15 @@
 """A quantized policy against the full-precision one, as whole actions: the only error a robot feels.
 
-Takes two `run(graph, feeds)`; knows nothing of engines.
+Takes two predictions; knows nothing of what ran them.
 """
 
 from __future__ import annotations
 
 from policy_spec.compare import Row, cosine, max_abs, row
-from policy_spec.pipeline import Pipeline, Prediction, Run
+from policy_spec.pipeline import Prediction
 
 # precision -> (least cosine, most max|difference|) of the normalised chunk over the robot's dims.
 TOLERANCES: dict[str, tuple[float, float]] = {"fp32": (1.0 - 1e-6, 2e-4), "int8": (0.9999, 0.05)}
-
-
-def verify_actions(run: Run, pipeline: Pipeline, full: Prediction, task: tuple, precision: str) -> list[Row]:
-    """Rows for one observation; `task` is (observation, task text, seed), `full` the full-precision answer to it."""
-    observation, text, seed = task
-    got = pipeline.predict(run, observation, text, seed=seed)
-    return action_rows(got, full, pipeline.tag.action_dim, precision)
 
 
 def action_rows(got: Prediction, full: Prediction, action_dim: int, precision: str) -> list[Row]:

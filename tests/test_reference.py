@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from export import verify
 from policy_spec.masks import token_type
+from quant.verify import TOLERANCES
 from tests.reference import inputs
 from tests.reference.model_truth import ModelTruth
-from tests.reference.quantities import ACTION, Case, Quantity, table
+from tests.reference.quantities import ACTION, INT8_ABS, INT8_COSINE, STAGE, Case, Quantity, table
 from tests.reference_cases import KINDS, ROOM, load, main, run_folder
 from train.checkpoint import load_model
 
@@ -74,6 +76,13 @@ def test_the_command_fails_where_a_quantity_does(
     assert "NO" in shown and "model: actions " in shown
     monkeypatch.setattr("sys.argv", ["reference_cases", str(tmp_path), "--only", "think"])
     assert main() == 2
+
+
+def test_an_export_asks_for_no_less_than_the_cases() -> None:
+    """The tolerances that a bundle is refused by, against those of the cases' README."""
+    assert (verify.TOLERANCE_STAGE, verify.TOLERANCE_ACTION) == (STAGE, ACTION)
+    assert TOLERANCES["int8"] == (INT8_COSINE, INT8_ABS)
+    assert TOLERANCES["fp32"] == (1 - 1e-6, ACTION)
 
 
 def test_nan_is_never_within_tolerance() -> None:

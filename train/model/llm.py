@@ -134,15 +134,13 @@ class Transformer(nn.Module):
         return self.ln_f(x), kv
 
 
-def attention_bias(token_type: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Additive mask [B, 1, S, S]: causal, and image tokens (token_type 1) see each other both ways.
+def attention_bias(token_type: Tensor) -> Tensor:
+    """Additive mask float32 [B, 1, S, S]: causal, and image tokens (token_type [B, S] is 1) see each other both ways.
 
-    All-zero token types give the purely causal mask. `valid` [B, S] hides padded keys.
+    All-zero token types give the purely causal mask.
     """
     length = token_type.shape[1]
     image = token_type.bool()
     allowed = torch.ones(length, length, dtype=torch.bool).tril()[None] | (image[:, :, None] & image[:, None, :])
-    if valid is not None:
-        allowed = allowed & valid.bool()[:, None, :]
     bias = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
     return bias[:, None]

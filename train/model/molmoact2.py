@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -73,11 +71,12 @@ class MolmoAct2(nn.Module):
         context: KV,
         visible: Tensor,
         action_dim: int,
-        steps: int | None = None,
-        each: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """Euler steps from noise [1, H, A] at t = 0 to the normalised chunk at t = 1; padded dims stay 0."""
-        steps = steps or self.config.flow_steps
+        """Euler steps from noise [1, H, A] at t = 0 to the normalised chunk at t = 1; padded dims stay 0.
+
+        visible: bool [1, S], the prompt positions that the expert may see.
+        """
+        steps = self.config.flow_steps
         mask = torch.ones(noise.shape[-1])
         if self.config.mask_action_dim_padding:
             mask[action_dim:] = 0.0
@@ -86,6 +85,4 @@ class MolmoAct2(nn.Module):
         for i in range(steps):
             t = torch.full((x.shape[0],), i / steps)
             x = (x + self.velocity(x, t, context, masks) * mask * (1.0 / steps)) * mask
-            if each is not None:
-                each(i, x)
         return x

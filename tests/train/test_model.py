@@ -1,0 +1,46 @@
+"""The plain model, part by part, against what other rooms say of the same thing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from policy_spec.masks import IMAGE_ATTENTION, prompt_mask
+from train.model.gate import apply_gates, gates
+from train.model.llm import attention_bias
+
+TYPES = np.array([0, 1, 1, 0, 1, 0], dtype=bool)
+
+
+@pytest.mark.parametrize("switch", IMAGE_ATTENTION)
+def test_the_language_model_s_mask_is_the_one_in_words(switch: str) -> None:
+    types = TYPES if switch == "bidirectional" else np.zeros_like(TYPES)
+    bias = attention_bias(torch.from_numpy(types.astype(np.float32))[None])
+    assert np.array_equal(bias[0, 0].numpy() == 0, prompt_mask(TYPES, switch))
+
+
+def kv(layers: int = 2) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """k and v [1, 2, 4, 3] of each layer."""
+    draw = torch.Generator().manual_seed(0)
+    return [tuple(torch.randn(1, 2, 4, 3, generator=draw) for _ in "kv") for _ in range(layers)]  # type: ignore[misc]
+
+
+def test_a_gate_is_pooled_over_what_is_seen_and_is_not_depth() -> None:
+    head, context = torch.nn.Linear(6, 1), kv()
+    visible = torch.tensor([[True, True, False, True]])
+    depth = torch.tensor([[False, False, False, True]])
+    flat = context[-1][1].transpose(1, 2).flatten(2)
+    got = gates(head, context, visible, depth)
+    assert len(got) == 2 and torch.equal(got[0], got[1])  # one shared gate, of the last layer's V
+    assert torch.allclose(got[0], torch.sigmoid(head(flat[:, :2].mean(1))))
+    everything = gates(head, context, visible, visible)  # nothing but depth is seen: then depth is pooled
+    assert torch.allclose(everything[0], torch.sigmoid(head(flat[:, [0, 1, 3]].mean(1))))
+
+
+def test_only_depth_tokens_are_scaled() -> None:
+    context, depth = kv(1), torch.tensor([[False, False, True, False]])
+    ((k, v),) = apply_gates(context, [torch.tensor([[0.25]])], depth)
+    for got, plain in ((k, context[0][0]), (v, context[0][1])):
+        assert torch.equal(got[:, :, 2], 0.25 * plain[:, :, 2])
+        assert torch.equal(got[:, :, :2], plain[:, :, :2]) and torch.equal(got[:, :, 3], plain[:, :, 3])
