@@ -7,11 +7,14 @@ import resource
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from policy_spec.bundle import open_bundle
+from policy_spec.golden import Golden
 from tests.cli.conftest import Armside, armside_program
 
 LIMIT = 1_500_000  # bytes of a file: less than the language model's weights
@@ -31,6 +34,35 @@ def test_a_full_disk_leaves_no_half_bundle(armside: Armside, checkpoint: Path, t
     assert "the disk is full" in done.stderr and "what to do:" in done.stderr and "Traceback" not in done.stderr
     assert names(tmp_path) == set()
     assert armside("export", checkpoint, tmp_path / "b", "--precision", "int8").returncode == 0  # the control
+
+
+def test_graphs_that_lose_too_much_make_no_bundle(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quantizer rounds to 4 bits instead of 8: the last door before the bundle says so, with the rows."""
+    from armside.make_bundle import ExportOptions, export_bundle
+    from policy_spec.errors import ExportError
+    from quant import schemes
+
+    def coarse(weight: np.ndarray) -> schemes.Quantized:
+        fine = schemes.quantize_per_channel(weight)
+        return schemes.Quantized((np.rint(fine.values / 16) * 16).clip(-127, 127).astype(np.int8), fine.scale)
+
+    monkeypatch.setitem(schemes.SCHEMES, schemes.W8A8, replace(schemes.SCHEMES[schemes.W8A8], quantize=coarse))
+    with pytest.raises(ExportError, match=r"the int8 graphs lose too much(.|\n)*actions: max abs .* NO"):
+        export_bundle(ExportOptions(str(checkpoint), tmp_path / "b", precision="int8"), lambda *_: None)
+    assert names(tmp_path) == set()
+
+
+def test_the_golden_is_the_bundle_s_own_answer(bundle: Path) -> None:
+    """Beside the full-precision model's: a session reproduces the first and shows the second."""
+    golden = Golden.load(bundle)
+    for own, full in (
+        (golden.actions, golden.reference_actions),
+        (golden.normalized, golden.reference_normalized),
+    ):
+        assert own.shape == full.shape and not np.array_equal(own, full)
+    assert set(golden.stages) == {"features", "k_00", "v_00", "k_03", "v_03"}
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
