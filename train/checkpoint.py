@@ -22,6 +22,8 @@ from train.model.molmoact2 import MolmoAct2
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 # Buffers that a released checkpoint may carry and that are recomputed (bf16 storage would round them).
 RECOMPUTED = ("rotary_emb.inv_freq",)
+FLOATS = ("F32", "BF16", "F16", "F64")  # integers and 8-bit floats mean nothing without their scales
+SHOWN = 10  # names in an error, of each kind
 
 
 class Checkpoint:
@@ -92,6 +94,10 @@ class Checkpoint:
                 sentence(f"tensor {name} is not in its shard", expected=self.shards[name], got=error)
             ) from error
 
+    def dtype(self, name: str) -> str:
+        """Type of one tensor as safetensors spells it (F32, BF16, ...), without reading it."""
+        return str(self._shard(self.shards[name]).get_slice(name).get_dtype())
+
     def tensor(self, name: str) -> Tensor:
         """One tensor as float32."""
         return self._shard(self.shards[name]).get_tensor(name).float()
@@ -103,6 +109,16 @@ class Checkpoint:
     def check(self) -> None:
         """Every tensor that the configuration asks for is there with its shape, and no other. Raises TensorError."""
         check_names(expected_shapes(self.config), {n: self.shape(n) for n in self.shards})
+        odd = [f"{n} ({kind})" for n in self.shards if (kind := self.dtype(n)) not in FLOATS]
+        if odd:
+            raise TensorError(
+                sentence(
+                    f"{len(odd)} tensors are not in full precision",
+                    expected=f"one of {', '.join(FLOATS)}",
+                    got=", ".join(odd[:SHOWN]) + (" ..." if len(odd) > SHOWN else ""),
+                    do="use the checkpoint that this one was quantized from",
+                )
+            )
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -125,7 +141,7 @@ def check_names(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple
         ],
     }
     lines = [
-        f"{len(names)} tensors {what}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}"
+        f"{len(names)} tensors {what}: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
         for what, names in problems.items()
         if names
     ]

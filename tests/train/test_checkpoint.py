@@ -165,6 +165,18 @@ def test_a_seeded_checkpoint_has_the_model_s_own_names(tiny_checkpoint: Path) ->
             assert written == expected_shapes(changed)
 
 
+@pytest.mark.parametrize(("kind", "shown"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_a_quantized_checkpoint_is_refused(copy: Path, kind: torch.dtype, shown: str) -> None:
+    """Its integers would be taken for weights."""
+
+    def change(tensors: Tensors) -> None:
+        tensors[NORM] = tensors[NORM].to(kind)
+
+    rewrite(copy, change)
+    with pytest.raises(TensorError, match=rf"1 tensors are not in full precision.*{NORM} \({shown}\)"):
+        Checkpoint(copy).check()
+
+
 def test_rows_are_read_alone(tiny_checkpoint: Path) -> None:
     checkpoint, name = Checkpoint(tiny_checkpoint), "model.transformer.blocks.0.mlp.ff_proj.weight"
     assert torch.equal(checkpoint.rows(name, 3, 7), checkpoint.tensor(name)[3:7])
