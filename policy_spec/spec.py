@@ -51,7 +51,6 @@ class PolicySpec:
     n_obs_steps: int
     action_mode: str
     depth: bool  # trained to predict a depth map before the action
-    image_attention: str  # the default of the switch
     flags: PromptFlags
     token_ids: dict[str, int]
     image_ids: tuple[int, ...]  # all tokens that count as image for the mask
@@ -184,7 +183,6 @@ class PolicySpec:
             n_obs_steps=config.n_obs_steps,
             action_mode=config.action_mode,
             depth=config.enable_depth_reasoning,
-            image_attention="bidirectional",
             flags=flags,
             token_ids=ids,
             image_ids=image_ids,
@@ -213,7 +211,7 @@ class PolicySpec:
                         "spec.json: format",
                         expected=SPEC_FORMAT,
                         got=version,
-                        do="install the armside it names",
+                        do="export the bundle again with this armside",
                     )
                 )
             data["flags"] = PromptFlags(**data["flags"])
