@@ -23,6 +23,7 @@ from edge.run_config import RunConfig, make_header, rhythm_of
 from edge.session import Session, camera_slots
 from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
+from episodes.writer import require_free
 from firmware_bridge.client import BridgeHandle, start_bridge
 from policy_spec.bundle import open_bundle
 from policy_spec.errors import sentence
@@ -48,10 +49,12 @@ def run(config: RunConfig, control: Control | None = None, ui: LoopUi | None = N
 def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
     bundle = open_bundle(config.bundle, verify=config.verify)
     tag = bundle.spec.tag(config.norm_tag)
-    check_slots(config.cameras, camera_slots(tag, bundle.manifest.cameras))
     bundle.require_arm(config.bridge.robot)
+    check_slots(config.cameras, camera_slots(tag, bundle.manifest.cameras))
     joint_frame = frame(config.frame, config.half_ranges)
     rhythm_of(config, tag, 100.0)  # a bad --execute is found before anything is opened
+    if config.record:
+        require_free(config.record)
 
     def say(name: str, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that was closed is no reason to stop

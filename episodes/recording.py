@@ -63,7 +63,8 @@ class Recording:
     def image(self, observation: ObservationRecord, slot: str) -> np.ndarray:
         """[h, w, 3] uint8 RGB. RecordingError where the file is missing or was cut."""
         name = observation.image_files.get(slot)
-        data = cv2.imread(str(self.path / name), cv2.IMREAD_COLOR) if name else None
+        file = self.path / name if name else None
+        data = cv2.imread(str(file), cv2.IMREAD_COLOR) if file is not None and file.exists() else None
         if data is None:
             raise RecordingError(
                 sentence(f"observation {observation.index} has no readable picture of '{slot}'", got=name)
@@ -135,7 +136,7 @@ def _chunk(line: dict[str, Any], rows: np.ndarray) -> ChunkRecord:
 
 
 def _end(path: Path) -> EndRecord | None:
-    text = _read(path).split(b"\n", 1)[0].strip()
+    text = _read(path).split(b"\n", 1)[0].strip() if path.exists() else b""
     if not text:
         return None
     try:

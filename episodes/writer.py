@@ -23,6 +23,14 @@ from policy_spec.errors import RecordingError, sentence
 ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1]}
 
 
+def require_free(path: Path) -> None:
+    """RecordingError where nothing can be recorded at `path` because something is there: known before a run begins."""
+    if (path / layout.HEADER_FILE).exists():
+        raise _taken(path)
+    if path.exists() and not path.is_dir():
+        raise RecordingError(sentence(f"the recording at {path}", expected="a folder", got="a file"))
+
+
 class RecordingWriter:
     """`write(record)` for every kind of record, `sync` now and then, `finish` once."""
 
@@ -35,9 +43,7 @@ class RecordingWriter:
         try:
             self._create(header, joints, policy)
         except FileExistsError:
-            raise RecordingError(
-                sentence(f"{path} is a recording already", do="give another folder, or remove that one")
-            ) from None
+            raise _taken(path) from None
         except OSError as error:
             raise RecordingError(_cannot_write(path, error)) from None
         self._writers = {
@@ -213,6 +219,12 @@ def _new_file(path: Path, flags: int = 0) -> int:
 def _numbers(values: np.ndarray) -> list[float | None]:
     """JSON has no NaN: null stands for whatever is not finite."""
     return [float(v) if np.isfinite(v) else None for v in np.asarray(values, np.float64).reshape(-1)]
+
+
+def _taken(path: Path) -> RecordingError:
+    return RecordingError(
+        sentence(f"{path} is a recording already", do="give another folder, or remove that one")
+    )
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from episodes import layout
 from episodes.recording import Recording
+from episodes.writer import require_free
 from policy_spec.errors import RecordingError
 from tests.episodes import helpers
 
@@ -65,6 +66,13 @@ def test_zeros_at_the_end_after_a_power_loss_are_left_out(tmp_path: Path) -> Non
     assert run.torn == {layout.EVENTS_FILE: 1000, layout.TICKS_FILE: 1000}
 
 
+def test_without_its_end_it_is_a_run_that_was_cut_off(tmp_path: Path) -> None:
+    helpers.write_run(tmp_path / "run")
+    (tmp_path / "run" / layout.END_FILE).unlink()
+    run = Recording.open(tmp_path / "run")
+    assert run.end is None and len(run.ticks) == 400
+
+
 def test_damage_in_the_middle_is_refused_by_line(tmp_path: Path) -> None:
     helpers.write_run(tmp_path / "run")
     path = tmp_path / "run" / layout.EVENTS_FILE
@@ -90,6 +98,16 @@ def test_an_existing_recording_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="is a recording already"):
         helpers.write_run(tmp_path / "run")
     assert len(Recording.open(tmp_path / "run").ticks) == 400
+
+
+def test_what_is_in_the_way_is_known_before_a_run(tmp_path: Path) -> None:
+    require_free(tmp_path)
+    require_free(tmp_path / "deep" / "run")
+    helpers.write_run(tmp_path / "run")
+    with pytest.raises(RecordingError, match="is a recording already"):
+        require_free(tmp_path / "run")
+    with pytest.raises(RecordingError, match="expected: a folder; got: a file"):
+        require_free(tmp_path / "run" / layout.HEADER_FILE)
 
 
 def test_what_is_not_a_recording_is_refused(tmp_path: Path) -> None:
