@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shlex
 from pathlib import Path
 
 
@@ -60,5 +61,5 @@ def run(args: argparse.Namespace) -> int:
     # ru_maxrss is in kB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
     print(f"took {seconds(result.seconds)}, peak memory {size(peak)}")
-    print(f"next: armside inspect {result.path}")
+    print(f"next: armside inspect {shlex.quote(str(result.path))}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 
@@ -33,5 +34,6 @@ def run(args: argparse.Namespace) -> int:
         f"{args.folder}: a random {args.preset} checkpoint for {args.robot}, seed {args.seed}: "
         f"{size(shards.total_bytes)} in {len(shards.shards)} shards ({shards.dtype})"
     )
-    print(f"next: armside export {args.folder} {args.folder}.bundle --target x86-cpu --precision int8")
+    folder, bundle = shlex.quote(str(args.folder)), shlex.quote(f"{args.folder}.bundle")
+    print(f"next: armside export {folder} {bundle} --target x86-cpu --precision int8")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -167,6 +169,10 @@ def refuse_unfit(args: argparse.Namespace, real: bool) -> None:
     for name, value in (("--seed", args.seed), ("--execute", args.execute), ("--threads", args.threads)):
         if value < 0:
             raise UsageError(sentence(name, expected="0 or more", got=value))
+    if args.threads > (most := os.cpu_count() or 1):  # thousands of them never get ready
+        raise UsageError(sentence("--threads", expected=f"0 (all cores) to {most}", got=args.threads))
+    if not args.task.strip():
+        raise UsageError(sentence("--task", expected="what to do, in plain words", got="nothing"))
 
 
 def parse_cameras(given: Sequence[str]) -> dict[str, str]:
@@ -207,7 +213,7 @@ def say_ending(result: RunResult) -> int:
     if result.recording_error:
         print(f"the recording is not whole: {result.recording_error}")
     if result.recording:
-        print(f"next: armside report {result.recording}")
+        print(f"next: armside report {shlex.quote(str(result.recording))}")
     if result.reason is ExitReason.INTERRUPT:
         return 130
     return 0 if result.ok and not result.recording_error else 1

@@ -75,7 +75,7 @@ class StreamSource:
         path = f"/dev/video{self._target}" if isinstance(self._target, int) else self._target
         if not Path(path).exists():
             found = ", ".join(sorted(glob("/dev/video*"))) or "no /dev/video* at all"
-            raise CameraError(sentence(f"there is no camera {path}", expected=found, do="plug it in"))
+            raise CameraError(sentence(f"there is no camera {path}", got=found, do="plug it in"))
 
     def read(self) -> Image:
         done, image = self._capture.read() if self._capture is not None else (False, None)

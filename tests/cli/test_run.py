@@ -102,6 +102,8 @@ REAL = ("--port", "/dev/armside-no-such-port", "--task", "x", *CAMERAS)
         ((*SIM, "--rate", "0"), 2, ["--rate"]),
         ((*SIM, "--duration", "nan"), 2, ["--duration"]),
         ((*SIM, "--seed", "-1"), 2, ["--seed"]),
+        ((*SIM, "--threads", "9999"), 2, ["--threads", "9999"]),
+        ((*SIM, "--task", " "), 2, ["--task"]),
     ],
 )
 def test_wrong_words_are_refused_before_anything_moves(
@@ -119,8 +121,7 @@ def test_a_bundle_for_another_arm(armside: Armside, tmp_path: Path) -> None:
     checkpoint, bundle = tmp_path / "yam", tmp_path / "yam.bundle"
     assert armside("init", checkpoint, "--robot", "yam").returncode == 0
     assert armside("export", checkpoint, bundle, "--precision", "fp32").returncode == 0
-    slots = [word for slot in ("top", "left", "right") for word in ("--camera", f"{slot}=test")]
-    done = armside("run", bundle, "--port", "sim", "--task", "x", *slots, "--duration", "1")
+    done = armside("run", bundle, *SIM, "--duration", "1")  # the arm is refused first, not its cameras
     assert done.returncode == 1 and "for another arm" in done.stderr and "bi-yam" in done.stderr
 
 

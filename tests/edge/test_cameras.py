@@ -99,7 +99,7 @@ def test_slots_are_checked_before_anything_is_opened() -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("97", "there is no camera /dev/video97"),
+        ("97", "there is no camera /dev/video97; got: "),
         ("/dev/video98", "there is no camera /dev/video98"),
         ("nowhere.mp4", "there is no camera or file 'nowhere.mp4'"),
         ("test:wide", "expected: test or test:WIDTHxHEIGHT"),
