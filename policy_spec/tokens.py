@@ -86,7 +86,21 @@ def named_ids(
             ids[name] = there
     missing = [name for name in _NEEDED if name not in ids]
     if missing:
-        raise CheckpointError(sentence("tokenizer: tokens are missing", expected="all of them", got=missing))
+        raise CheckpointError(
+            sentence(
+                f"tokenizer.json lacks {', '.join(missing)}",
+                expected=f"all of {', '.join(_NEEDED)}",
+                do="use the tokenizer of the same checkpoint",
+            )
+        )
+    if "image_patch_id" not in config.token_ids:  # the model itself finds its pictures by it
+        raise CheckpointError(
+            sentence(
+                "config.json: image_patch_id is missing",
+                expected=f"{ids['im_patch']}, the id of <im_patch> in tokenizer.json",
+                do="use the config.json of the same checkpoint",
+            )
+        )
     return ids, tuple(sorted(ids[name] for name in _IMAGE if name in ids))
 
 

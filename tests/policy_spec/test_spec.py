@@ -78,6 +78,13 @@ def test_missing_tokens_are_refused(tmp_path: Path) -> None:
         PolicySpec.from_checkpoint(root)
 
 
+def test_a_model_that_could_not_find_its_pictures_is_refused(tmp_path: Path) -> None:
+    config = tiny.config()
+    del config["image_patch_id"]
+    with pytest.raises(CheckpointError, match=r"image_patch_id is missing; expected: \d+, the id of <im_patch>"):
+        PolicySpec.from_checkpoint(tiny.checkpoint(tmp_path, config=config))
+
+
 def test_without_an_eos_in_config_json_nothing_is_hidden_by_it(tmp_path: Path) -> None:
     config = tiny.config()
     del config["eos_token_id"]
