@@ -24,7 +24,7 @@ from typing import Any
 from firmware_bridge.bus import Bus
 from firmware_bridge.line import SerialLine
 from firmware_bridge.processes import Lines, spawn
-from firmware_bridge.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 IDS = tuple(range(1, 7))
 GOAL = 2047
@@ -42,6 +42,7 @@ class Cost:
 
 
 def our_tick(bus: Bus) -> Tick:
+    """As the bridge does it: one sync_read, one sync_write."""
     goals = dict.fromkeys(IDS, GOAL)
 
     def tick() -> None:
@@ -56,7 +57,8 @@ def sdk_tick(sdk: Any, handler: Any) -> Tick:
     """As LeRobot drives it: one GroupSyncRead and one GroupSyncWrite, made once."""
     packets = sdk.PacketHandler(0)
     read = sdk.GroupSyncRead(handler, packets, TELEMETRY_ADDRESS, TELEMETRY_LENGTH)
-    write = sdk.GroupSyncWrite(handler, packets, 42, 2)
+    goal = REGISTERS["Goal_Position"]
+    write = sdk.GroupSyncWrite(handler, packets, goal.address, goal.length)
     for servo in IDS:
         read.addParam(servo)
         write.addParam(servo, [GOAL & 0xFF, GOAL >> 8])
@@ -86,6 +88,7 @@ def measure(tick: Tick, ticks: int) -> tuple[float, list[float]]:
 
 
 def cost(rounds: list[tuple[float, list[float]]]) -> Cost:
+    """Of all rounds together; each is (CPU s, wall s of each tick)."""
     walls = sorted(wall for _, part in rounds for wall in part)
     cpu = sum(part for part, _ in rounds) / len(walls)
     return Cost(cpu * 1e6, statistics.median(walls) * 1e6, walls[int(0.99 * (len(walls) - 1))] * 1e6)
@@ -139,6 +142,7 @@ def run(rounds: int, ticks: int, wire_ms: float) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
+    """The README's table."""
     print(f"wire {result['wire_ms']:g} ms, {result['ticks_each']} ticks each   cpu us  wall p50 us  wall p99 us")
     for name in ("bridge", "sdk"):
         row = result[name]
@@ -148,6 +152,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> int:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="bench.bridge_tick", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--ticks", type=int, default=100, help="ticks of each side in a round")
