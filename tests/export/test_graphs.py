@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from export.build import Built, GraphOptions, build_graphs
 from export.emit import ISLAND, OPERATORS, OPSET
 from export.runner import OrtRunner
 from export.verify import TOLERANCE_ACTION, answer, negative_control, refuse_short, verify_graphs
 from policy_spec.compare import Row
-from policy_spec.errors import ExportError
+from policy_spec.errors import CheckpointError, ExportError, TensorError
 from policy_spec.graphs import GRAPHS, graph_specs
 from tests.checkpoints import Change, variant
 
@@ -234,6 +236,24 @@ def test_other_image_sizes(tiny_checkpoint: Path, tmp_path: Path, side: int, pos
     built = build_graphs(checkpoint, tmp_path / "graphs", GraphOptions(cameras=3), lambda *_: None)
     assert all(row.ok for row in built.rows)
     assert built.sizes.cameras == 3
+
+
+def test_a_checkpoint_without_continuous_actions_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = variant(tiny_checkpoint, tmp_path / "checkpoint", small(config={"action_mode": "discrete"}))
+    with pytest.raises(CheckpointError, match="discrete actions only; expected: action_mode continuous or both"):
+        build_graphs(checkpoint, tmp_path / "graphs", GraphOptions(), lambda *_: None)
+    assert not (tmp_path / "graphs").exists()
+
+
+def test_a_checkpoint_with_a_tensor_too_many_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Before anything is written: it would be left out without a word."""
+    checkpoint = variant(tiny_checkpoint, tmp_path / "checkpoint", small())
+    tensors = load_file(checkpoint / "model.safetensors")
+    tensors["model.transformer.made_up.weight"] = torch.zeros(3)
+    save_file(tensors, checkpoint / "model.safetensors")
+    with pytest.raises(TensorError, match=r"1 tensors not part of this model: model\.transformer\.made_up\.weight"):
+        build_graphs(checkpoint, tmp_path / "graphs", GraphOptions(), lambda *_: None)
+    assert not (tmp_path / "graphs").exists()
 
 
 def test_causal_image_attention_is_a_switch(tiny_checkpoint: Path, built: Built, tmp_path: Path) -> None:
