@@ -208,6 +208,25 @@ def test_a_camera_less_call_leaves_nothing_of_the_call_before(spec: PolicySpec, 
         assert np.array_equal(run.calls[5 if name in fresh.vision else 6][1][name], value)
 
 
+def test_a_call_writes_every_element_that_it_feeds(pipeline: Pipeline) -> None:
+    """Whatever the buffers held: token types left in the padding would let pictures see it."""
+    run, fed = FakeGraphs(pipeline), dict[str, Any]()
+
+    def borrow(graph: str, feeds: Mapping[str, Any], /) -> Mapping[str, Any]:
+        fed.update({name: value for name, value in feeds.items() if value.base is None})
+        return run(graph, feeds)
+
+    pipeline.predict(borrow, SEEN, "go", seed=1)
+    per_call = ("patches", "input_ids", "image_row", "token_type", "context_bias", "trajectory")
+    for name in per_call:
+        fed[name].fill(7)
+    first, run.calls = run.calls, []
+    pipeline.predict(borrow, SEEN, "go", seed=1)
+    for (_, before), (_, after) in zip(first, run.calls, strict=True):
+        for name in before.keys() & set(per_call):
+            assert np.array_equal(before[name], after[name]), name
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

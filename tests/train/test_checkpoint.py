@@ -59,6 +59,18 @@ def test_every_bad_tensor_is_named(copy: Path) -> None:
     assert NORM in text and "(expected (64,), got (5,))" in text
 
 
+def test_ten_names_are_shown_of_many(copy: Path) -> None:
+    def change(tensors: Tensors) -> None:
+        tensors.update({f"made_up_{i:02d}": torch.zeros(1) for i in range(11)})
+
+    rewrite(copy, change)
+    with pytest.raises(
+        TensorError, match=r"11 tensors not part of this model: made_up_00, .*made_up_09 \.\.\."
+    ) as caught:
+        Checkpoint(copy).check()
+    assert "made_up_10" not in str(caught.value)
+
+
 def test_a_missing_tensor_is_named(copy: Path) -> None:
     def drop(tensors: Tensors) -> None:
         del tensors[NORM]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from policy_spec.compare import max_abs
 from policy_spec.masks import IMAGE_ATTENTION, prompt_mask
 from train.model.gate import apply_gates, gates
 from train.model.llm import attention_bias
+from train.model.vit import positions
 
 TYPES = np.array([0, 1, 1, 0, 1, 0], dtype=bool)
 
@@ -18,6 +21,19 @@ def test_the_language_model_s_mask_is_the_one_in_words(switch: str) -> None:
     types = TYPES if switch == "bidirectional" else np.zeros_like(TYPES)
     bias = attention_bias(torch.from_numpy(types.astype(np.float32))[None])
     assert np.array_equal(bias[0, 0].numpy() == 0, prompt_mask(TYPES, switch))
+
+
+@pytest.mark.parametrize("grid", [(5, 5), (4, 9), (11, 11), (20, 16)])
+def test_positions_are_resampled_as_pillow_resamples(grid: tuple[int, int]) -> None:
+    """Pillow's bicubic filter is antialiased, as the released one is; without it a smaller grid differs by tenths."""
+    table = torch.randn(81, 3, generator=torch.Generator().manual_seed(1))
+    planes = table.numpy().reshape(9, 9, 3)
+    expected = [
+        np.asarray(Image.fromarray(planes[..., i]).resize(grid[::-1], Image.Resampling.BICUBIC)) for i in range(3)
+    ]
+    got = positions(table, grid).numpy().reshape(*grid, 3)
+    assert max_abs(got, np.stack(expected, axis=-1)) < 1e-5
+    assert positions(table, (9, 9)) is table
 
 
 def kv(layers: int = 2) -> list[tuple[torch.Tensor, torch.Tensor]]:
