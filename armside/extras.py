@@ -23,6 +23,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "export": {
         "torch": "torch",
         "onnx": "onnx",
+        "onnx-ir": "onnx_ir",
         "onnxscript": "onnxscript",
         "onnxruntime": "onnxruntime",
         "huggingface_hub": "huggingface_hub",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -64,6 +65,21 @@ def test_every_room_is_in_the_wheel_and_opens_with_a_docstring() -> None:
     assert folders == set(ROOMS)
     for room in ROOMS:
         assert (ROOT / room / "__init__.py").read_text().startswith('"""'), room
+
+
+def imports_of(room: Path) -> set[str]:
+    """The top-level names of other people's packages that a room imports anywhere."""
+    nodes = [node for file in room.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_import_belongs_to_an_extra(room: str) -> None:
+    """What came only as the package of a package has no line in `doctor`, and its absence is a traceback."""
+    known = {name for packages in EXTRAS.values() for name in packages.values()}
+    assert imports_of(ROOT / room) - known == set()
 
 
 def test_the_extras_that_doctor_knows_are_those_of_pyproject() -> None:
