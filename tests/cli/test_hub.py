@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 from export.hub import resolve_checkpoint
+from policy_spec.bundle import open_bundle
 from policy_spec.errors import CheckpointError, HubError, UsageError
+from policy_spec.manifest import Source
+from tests.cli.conftest import Armside
 from tests.cli.fake_hub import COMMITS, REPO, FakeHub, serve
 
 WEIGHTS = np.random.default_rng(0).bytes(300_000)
@@ -69,6 +73,16 @@ def test_a_download_that_gave_up_goes_on_the_next_time(
     found = resolve_checkpoint(REPO, cache_dir=tmp_path)
     assert (found.path / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.gets("model.safetensors")[-1] == "bytes=120000-"
+
+
+def test_export_by_id_pins_the_commit_in_the_manifest(armside: Armside, checkpoint: Path, tmp_path: Path) -> None:
+    files = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
+    with serve(FakeHub({COMMITS["main"]: files})) as running:
+        env = {**os.environ, "HF_ENDPOINT": running.endpoint, "HF_HOME": str(tmp_path / "home")}
+        done = armside("export", REPO, tmp_path / "bundle", "--precision", "fp32", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"{REPO} at {COMMITS['main']}" in done.stdout
+    assert open_bundle(tmp_path / "bundle").manifest.source == Source(REPO, COMMITS["main"])
 
 
 def test_what_is_not_there_is_named(hub: FakeHub, tmp_path: Path) -> None:
