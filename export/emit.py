@@ -1,8 +1,8 @@
 """Writes ONNX nodes one at a time, with weights taken lazily from a checkpoint.
 
-A thin layer over onnx_ir's Tape. Linear layers become MatMul (+ Add), never Gemm: quantizers and weight-only
-kernels skip Gemm. Node names are the weights' released names, so a plan can speak of tensor groups. Parts that
-overflow float16 are written inside `island(...)`: their nodes carry the island's name in metadata, and a lower-
+A thin layer over onnx_ir's Tape. Linear layers become MatMul (+ Add), never Gemm: quantizers and weight-only kernels
+skip Gemm. Products and initializers carry the weights' released names, so a plan can speak of tensor groups. Parts
+that overflow float16 are written inside `island(...)`: their nodes carry the island's name in metadata, and a lower-
 precision pass keeps them float32 (docs/sources.md, overflow: image features reach 1.7e4 and pooling scores 8e4, so
 RMS norms, softmax, QK^T and pooling attention overflow).
 """

@@ -1,7 +1,7 @@
 """The three graphs by name: what each takes and gives. Data only; docs/architecture.md says it in words.
 
-Takes a PolicySpec and the three sizes that an export fixes; gives names, types and shapes. Who writes the
-graphs, who runs them and who checks them all read this table. Knows nothing of onnx.
+Takes a PolicySpec and the three sizes that an export fixes; gives names, types and shapes. Who runs the
+graphs and who checks them read this table; a test holds those that are written to it. Knows nothing of onnx.
 """
 
 from __future__ import annotations

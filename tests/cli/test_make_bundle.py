@@ -54,6 +54,18 @@ def test_graphs_that_lose_too_much_make_no_bundle(
     assert names(tmp_path) == set()
 
 
+def test_the_manifest_says_what_was_asked_and_what_it_is_for(checkpoint: Path, tmp_path: Path) -> None:
+    from armside.make_bundle import ExportOptions, export_bundle
+    from export.build import GraphOptions
+
+    asked = GraphOptions(cameras=1, prompt_tokens=640, image_attention="causal")
+    export_bundle(ExportOptions(str(checkpoint), tmp_path / "b", precision="fp32", graphs=asked), lambda *_: None)
+    said = open_bundle(tmp_path / "b").manifest
+    assert (said.cameras, said.bracket, said.image_attention) == (1, 640, "causal")
+    assert (said.target, said.precision, said.arm) == ("x86-cpu", "fp32", ("so100", "so101"))
+    assert said.source.name == str(checkpoint) and said.source.revision is None
+
+
 def test_the_golden_is_the_bundle_s_own_answer(bundle: Path) -> None:
     """Beside the full-precision model's: a session reproduces the first and shows the second."""
     golden = Golden.load(bundle)

@@ -14,6 +14,7 @@ import torch
 
 from export import golden
 from export.build import Built, GraphOptions, build_graphs, plan_sizes
+from export.reference import TorchRunner
 from export.runner import OrtRunner
 from export.verify import TOLERANCE_ACTION
 from policy_spec.compare import max_abs
@@ -56,6 +57,9 @@ def test_a_shorter_tag_in_the_same_graphs_equals_the_model_without_padding(two_t
         noise = torch.from_numpy(pipeline.noise(3)[:, :12])
         truth = model.sample(noise, model.context(kv, ids, visible), visible, tag.action_dim).numpy()
     assert max_abs(got.normalized, truth) <= TOLERANCE_ACTION
+    runner = TorchRunner(model, pooling_index(built.spec.grid, built.spec.pool), built.spec.flow_steps)
+    same = pipeline.predict(runner, seen, "open the drawer", seed=3)  # the truth by the graphs' own padded contract
+    assert max_abs(same.normalized, truth) <= TOLERANCE_ACTION
     unmasked = replace(pipeline, tag=replace(tag, horizon=30))  # the control: the padded steps do matter if seen
     longer = unmasked.predict(OrtRunner(built.folder), seen, "open the drawer", seed=3)
     assert max_abs(longer.normalized[:, :12], truth) > 10 * TOLERANCE_ACTION
