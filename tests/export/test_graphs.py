@@ -97,7 +97,7 @@ VARIANTS: dict[str, Change] = {
     "expert without rope, causal": small(action_expert_config={"rope": False, "causal_attn": True}),
     "expert context not normed": small(action_expert_config={"context_layer_norm": False}),
     "grouped keys in the vit": small(vit_config={"num_key_value_heads": 2, "hidden_act": "quick_gelu"}),
-    "grouped keys in the pooling": small(adapter_config={"num_key_value_heads": 1, "pooling_attention_mask": False}),
+    "grouped keys in the pooling": small(adapter_config={"num_key_value_heads": 2, "pooling_attention_mask": False}),
     "padding seen by the pooling": small(adapter_config={"attn_implementation": "eager"}),
     "no added vocabulary": small({"vocab_size": 2880, "additional_vocab_size": 0}),
     "one tap": small(adapter_config={"vit_layers": [-2]}, vit_config={"hidden_act": "silu"}),
