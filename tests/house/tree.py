@@ -29,7 +29,10 @@ def summary(file: Path) -> str:
     words = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
     sentence = re.split(r"(?<=[^.])[.] ", words + " ")[0].rstrip(" .")
     while len(sentence) > WIDEST or not _whole(sentence):
-        shorter = re.split(r"[:;,] (?!.*[:;,] )", sentence)[0]
+        # At a colon or semicolon first: what stands before it is whole, which a list cut at a comma is not.
+        shorter = re.split(r"[:;] (?!.*[:;] )", sentence)[0]
+        if shorter == sentence:
+            shorter = re.split(r", (?!.*, )", sentence)[0]
         if shorter == sentence:
             return sentence[:WIDEST].rsplit(" ", 1)[0] + " ..."
         sentence = shorter
