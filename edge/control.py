@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 PAUSE, RESUME, ESTOP, REARM, TASK, QUIT = WORDS = ("pause", "resume", "estop", "rearm", "task", "quit")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a service that stops it, a terminal that closes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Control:
 
     @property
     def interrupts(self) -> int:
-        """How often Ctrl-C or SIGTERM came."""
+        """How often one of SIGNALS came."""
         return self._interrupts
 
     def interrupt(self) -> None:
@@ -59,7 +60,9 @@ class Control:
 
 @contextlib.contextmanager
 def signals(control: Control) -> Iterator[None]:
-    """SIGINT and SIGTERM speak to `control` inside the block. Outside the main thread nothing is installed."""
+    """SIGNALS speak to `control` inside the block, but under nohup SIGHUP stays ignored. Outside the main thread
+    nothing is installed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -67,7 +70,8 @@ def signals(control: Control) -> Iterator[None]:
     def heard(number: int, frame: FrameType | None) -> None:
         control.interrupt()
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    deaf = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {number: signal.signal(number, heard) for number in SIGNALS if number not in deaf}
     try:
         yield
     finally:

@@ -96,7 +96,7 @@ class Loop:
     def _why_stop(self, status: Status, now: float) -> Ending | None:
         duration = self.config.duration_s
         if self.parts.control.interrupts:
-            return ExitReason.INTERRUPT, "Ctrl-C or SIGTERM"
+            return ExitReason.INTERRUPT, "Ctrl-C, SIGTERM or SIGHUP"
         if status.mode == "fault":
             return ExitReason.FAULT, status.fault
         if status.mode == "stopped":

@@ -12,7 +12,7 @@ class ExitReason(str, Enum):
     """Why a run ended. The first three are what was asked for."""
 
     DURATION = "duration"
-    INTERRUPT = "interrupt"  # Ctrl-C or SIGTERM
+    INTERRUPT = "interrupt"  # Ctrl-C, SIGTERM, SIGHUP
     QUIT = "quit"  # the key
     FAULT = "fault"  # the bridge latched one
     BRIDGE = "bridge"  # its process is gone

@@ -103,6 +103,27 @@ def test_a_second_ctrl_c_while_parking_holds_here(bundle: Path, tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_service_that_stops_it_and_a_terminal_that_closes(bundle: Path, tmp_path: Path, number: int) -> None:
+    """A lost ssh session sends SIGHUP: the arm is parked now, not when the bridge has missed its client for long."""
+    program = Program(bundle, tmp_path / "run")
+    program.wait_for("chunks 3")
+    program.process.send_signal(number)
+    result = program.result()
+    assert result["reason"] == "ExitReason.INTERRUPT" and result["farewell"] == "parked; torque off"
+    assert Recording.open(tmp_path / "run").end is not None
+
+
+def test_under_nohup_a_closed_terminal_is_not_heard() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals(control := Control()):
+            signal.raise_signal(signal.SIGHUP)
+        assert control.interrupts == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_full_disk_ends_the_recording_and_not_the_run(bundle: Path, tmp_path: Path) -> None:
     program = Program(bundle, tmp_path / "run", file_size=60_000, duration_s=4.0)
     result = program.result()
