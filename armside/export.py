@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     print(table(manifest.parity))
     tightest = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
     print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tightest}")
+    for note in result.notes:
+        print(f"note: {note}")
     # ru_maxrss is in kB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
     print(f"took {seconds(result.seconds)}, peak memory {size(peak)}")

@@ -23,6 +23,7 @@ from policy_spec.compare import Row, table
 from policy_spec.golden import Golden
 from policy_spec.graphs import graph_specs
 from policy_spec.manifest import GraphFile, Manifest, PlanEntry, Source
+from policy_spec.spec import PolicySpec
 from quant.apply import GroupAccount, apply_plan
 from quant.plan import make_plan
 from quant.targets import check_target
@@ -51,6 +52,7 @@ class ExportResult:
     path: Path
     manifest: Manifest
     seconds: float
+    notes: tuple[str, ...]  # what a person should know of it beside the numbers
 
 
 def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
@@ -70,10 +72,11 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         shutil.rmtree(full)
         golden_of(built, own).save(out.directory)
         manifest = make_manifest(options, Source(resolved.source, resolved.revision), built, accounts, rows)
-        write_reports(out.directory, manifest)
+        notes = notes_on(built.spec)
+        write_reports(out.directory, manifest, notes)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)
-    return ExportResult(options.bundle, manifest, time.monotonic() - start)
+    return ExportResult(options.bundle, manifest, time.monotonic() - start, notes)
 
 
 def verify_bundle(folder: Path, built: build.Built, precision: str, progress: Progress) -> tuple[Answer, list[Row]]:
@@ -128,7 +131,14 @@ def make_manifest(
     )
 
 
-def write_reports(folder: Path, manifest: Manifest) -> None:
+def notes_on(spec: PolicySpec) -> tuple[str, ...]:
+    """What the bundle leaves out of the checkpoint."""
+    if not spec.depth:
+        return ()
+    return ("this checkpoint can predict a depth map before it acts; the bundle acts without one",)
+
+
+def write_reports(folder: Path, manifest: Manifest, notes: tuple[str, ...]) -> None:
     """parity.json for programs, report.md for people."""
     (folder / "parity.json").write_text(json.dumps([r.to_json() for r in manifest.parity], indent=1) + "\n")
     lines = [
@@ -136,6 +146,7 @@ def write_reports(folder: Path, manifest: Manifest) -> None:
         "",
         f"Target {manifest.target}, precision {manifest.precision}, {manifest.cameras} cameras, prompt bracket "
         f"{manifest.bracket} tokens, horizon {manifest.horizon} steps, image attention {manifest.image_attention}.",
+        *(f"\nNote: {note}." for note in notes),
         "",
         "## Precision plan",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -98,3 +99,18 @@ def test_an_export_that_is_stopped_keeps_the_old_bundle(
         assert code in (0, 130) and names(tmp_path) == {"old.bundle"}
     again = armside("export", checkpoint, target, "--precision", "int8", "--overwrite")
     assert again.returncode == 0 and names(tmp_path) == {"old.bundle"}  # what a kill left is swept up
+
+
+def test_a_checkpoint_that_can_predict_depth_is_told_to_act_without(
+    armside: Armside, checkpoint: Path, tmp_path: Path
+) -> None:
+    thinks = tmp_path / "thinks"
+    shutil.copytree(checkpoint, thinks)
+    config = json.loads((thinks / "config.json").read_text())
+    (thinks / "config.json").write_text(json.dumps({**config, "enable_depth_reasoning": True}))
+    note = "note: this checkpoint can predict a depth map before it acts; the bundle acts without one"
+    done = armside("export", thinks, tmp_path / "b", "--precision", "fp32")
+    assert done.returncode == 0 and note in done.stdout
+    assert note.removeprefix("note: ") in (tmp_path / "b" / "report.md").read_text()
+    plain = armside("export", checkpoint, tmp_path / "plain", "--precision", "fp32")
+    assert plain.returncode == 0 and "note:" not in plain.stdout  # the control
