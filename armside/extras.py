@@ -24,7 +24,6 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torch": "torch",
         "onnx": "onnx",
         "onnx-ir": "onnx_ir",
-        "onnxscript": "onnxscript",
         "onnxruntime": "onnxruntime",
         "huggingface_hub": "huggingface_hub",
         "psutil": "psutil",

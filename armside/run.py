@@ -30,13 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder that armside export wrote")
     arm = parser.add_argument_group("the arm")
     arm.add_argument("--robot", choices=ROBOTS, default="so101", help="which arm (default: so101)")
-    arm.add_argument(
-        "--port", required=True, help="sim: virtual servos; or the arm's serial port such as /dev/ttyACM0"
-    )
+    arm.add_argument("--port", required=True, help="sim: virtual servos; or the arm's serial port such as /dev/ttyACM0")
     arm.add_argument("--live", action="store_true", help="send goals to a real port; without it none is sent")
-    arm.add_argument(
-        "--calibration", metavar="FILE", help="LeRobot's calibration file of this arm; sim has its own"
-    )
+    arm.add_argument("--calibration", metavar="FILE", help="LeRobot's calibration file of this arm; sim has its own")
     arm.add_argument(
         "--joint-frame",
         choices=frame_names(),
@@ -48,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="park",
         help="how the arm is left: parked slowly and then torque off, held, or limp where it is (default: park)",
     )
-    arm.add_argument(
-        "--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded"
-    )
+    arm.add_argument("--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded")
     arm.add_argument(
         "--max-observation-age",
         type=float,
@@ -69,25 +63,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     policy.add_argument("--norm-tag", metavar="TAG", help="needed where the checkpoint has several")
     policy.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     policy.add_argument(
-        "--execute", type=int, default=0, metavar="N", help="steps used of each chunk (default: half)"
+        "--execute",
+        type=int,
+        default=0,
+        metavar="N",
+        help="steps used of each chunk, about: a newer chunk takes over when it comes (default: half)",
     )
-    policy.add_argument(
-        "--rate", type=float, default=30.0, metavar="HZ", help="actions per second (default: 30)"
-    )
+    policy.add_argument("--rate", type=float, default=30.0, metavar="HZ", help="actions per second (default: 30)")
     run_group = parser.add_argument_group("the run")
     run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
-    run_group.add_argument(
-        "--record", metavar="DIR", type=Path, help="record everything there, for armside report"
-    )
+    run_group.add_argument("--record", metavar="DIR", type=Path, help="record everything there, for armside report")
     run_group.add_argument(
         "--record-images",
         choices=("jpeg", "png"),
         default="jpeg",
         help="png keeps every pixel, so that a prediction can be made again bit for bit (default: jpeg)",
     )
-    run_group.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)"
-    )
+    run_group.add_argument("--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)")
     run_group.add_argument("--verify", action="store_true", help="hash the whole bundle again")
 
 

@@ -29,6 +29,15 @@ def require_free(path: Path) -> None:
         raise _taken(path)
     if path.exists() and not path.is_dir():
         raise RecordingError(sentence(f"the recording at {path}", expected="a folder", got="a file"))
+    if path.is_dir() and any(path.iterdir()):
+        raise RecordingError(
+            sentence(
+                f"the recording at {path}",
+                expected="a new or an empty folder",
+                got=f"a folder with other files, such as {min(p.name for p in path.iterdir())}",
+                do="choose another folder",
+            )
+        )
 
 
 class RecordingWriter:
@@ -222,9 +231,7 @@ def _numbers(values: np.ndarray) -> list[float | None]:
 
 
 def _taken(path: Path) -> RecordingError:
-    return RecordingError(
-        sentence(f"{path} is a recording already", do="give another folder, or remove that one")
-    )
+    return RecordingError(sentence(f"{path} is a recording already", do="give another folder, or remove that one"))
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

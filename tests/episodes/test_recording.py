@@ -131,3 +131,11 @@ def test_a_state_that_is_not_finite_is_kept_as_such(tmp_path: Path) -> None:
     writer.close()
     got = Recording.open(tmp_path / "run").observations[0].state
     assert np.array_equal(np.isfinite(got), np.isfinite(state)) and got[0] == 1.0
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_recording(tmp_path: Path) -> None:
+    require_free(tmp_path)  # empty
+    require_free(tmp_path / "new")
+    (tmp_path / "holiday.txt").write_text("mine")
+    with pytest.raises(RecordingError, match=r"new or an empty folder.*holiday\.txt"):
+        require_free(tmp_path)
