@@ -80,6 +80,8 @@ def test_a_summary_is_one_short_sentence(tmp_path: Path) -> None:
     assert summary(file) == "One thing, done well: v1.2 of it"
     file.write_text(f'"""{"word " * 15}that: ends here, {"long " * 10}."""\n')
     assert summary(file) == "word " * 15 + "that"  # at the colon, though a comma would leave more
+    file.write_text(f'"""`a name`: what it does, {"word " * 20}."""\n')
+    assert summary(file) == "`a name`: what it does"
     file.write_text(f'"""{"word " * 15}that, ends here, {"long " * 10}."""\n')
     assert summary(file) == "word " * 15 + "that, ends here"
     assert all(len(line) <= 130 for line in tree_lines())

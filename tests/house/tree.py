@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 FENCE = re.compile(r"(^## The tree\n+```\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
 WIDEST = 92  # letters of a summary
+NAME = 30  # letters: what is shorter is a name, not a summary
 # Where a folder's place in the road matters more than the alphabet; folders that come later are added at the end.
 ORDER = (
     "armside", "policy_spec", "episodes", "train", "export", "quant", "edge", "firmware_bridge", "calib", "sim",
@@ -29,9 +30,10 @@ def summary(file: Path) -> str:
     words = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
     sentence = re.split(r"(?<=[^.])[.] ", words + " ")[0].rstrip(" .")
     while len(sentence) > WIDEST or not _whole(sentence):
-        # At a colon or semicolon first: what stands before it is whole, which a list cut at a comma is not.
+        # At a colon or semicolon first: what stands before it is whole, which a list cut at a comma is not. But a name
+        # alone before it says nothing.
         shorter = re.split(r"[:;] (?!.*[:;] )", sentence)[0]
-        if shorter == sentence:
+        if shorter == sentence or len(shorter) < NAME:
             shorter = re.split(r", (?!.*, )", sentence)[0]
         if shorter == sentence:
             return sentence[:WIDEST].rsplit(" ", 1)[0] + " ..."
