@@ -83,6 +83,8 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
         )
     tokenizer = spec.tokenizer(tokenizer_path)
     horizon = max(tag.horizon for tag in spec.tags.values())
+    if options.prompt_tokens is not None and options.prompt_tokens < 1:
+        raise UsageError(sentence("prompt tokens", expected="1 or more", got=options.prompt_tokens))
     return Sizes(cameras, spec.bracket(tokenizer, cameras, options.prompt_tokens), horizon)
 
 

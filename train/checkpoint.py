@@ -43,8 +43,14 @@ class Checkpoint:
         """One JSON file of the checkpoint."""
         file = self.path / name
         if not file.is_file():
+            bundle = (self.path / "manifest.json").is_file()
             raise CheckpointError(
-                sentence(f"{name} is missing", expected=str(file), do="download the whole checkpoint again")
+                sentence(
+                    f"{name} is missing",
+                    expected=str(file),
+                    got="a bundle, which is made already" if bundle else None,
+                    do="armside run takes it" if bundle else "download the whole checkpoint again",
+                )
             )
         try:
             data = json.loads(file.read_text(encoding="utf-8"))

@@ -79,3 +79,13 @@ def test_a_bundle_that_is_there_is_kept(armside: Armside, checkpoint: Path, bund
 def test_a_checkpoint_is_no_bundle(armside: Armside, checkpoint: Path) -> None:
     done = armside("inspect", checkpoint)
     assert done.returncode == 1 and "run armside export on it first" in done.stderr
+
+
+def test_a_bundle_is_no_checkpoint(armside: Armside, bundle: Path, tmp_path: Path) -> None:
+    done = armside("export", bundle, tmp_path / "b")
+    assert done.returncode == 1 and "a bundle, which is made already" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_prompt_of_no_tokens_is_refused_as_it_was_typed(armside: Armside, checkpoint: Path, tmp_path: Path) -> None:
+    done = armside("export", checkpoint, tmp_path / "b", "--prompt-tokens", "-5")
+    assert done.returncode == 2 and "got: -5" in done.stderr and not list(tmp_path.iterdir())
