@@ -92,8 +92,9 @@ def test_an_export_that_is_stopped_keeps_the_old_bundle(
     process.send_signal(how)
     code = process.wait(60)
     after = open_bundle(target, verify=True)  # whole, whichever of the two it is
-    assert after.manifest.precision == ("int8" if code == 0 else "fp32")
-    if code:
+    if code == 0:
+        assert after.manifest.precision == "int8"
+    elif after.manifest.precision == "fp32":  # else it was stopped between the rename and its last word: whole too
         assert json.loads((target / "manifest.json").read_text())["sha256"] == before
     if how == signal.SIGINT:
         assert code in (0, 130) and names(tmp_path) == {"old.bundle"}
