@@ -139,13 +139,13 @@ def text(result: dict) -> str:  # type: ignore[type-arg]
         a, b, c = (ms[name][stage] for name in ("eager torch", "fp32", "int8"))
         lines.append(f"| {stage} | {a:.0f} | {b:.0f} | {c:.0f} | {a / b:.2f}x | {b / c:.2f}x |")
     full, small = products["fp32"], products["int8"]
-    whole = ms["fp32"]["whole call"]
+    whole, eager = ms["fp32"]["whole call"], ms["eager torch"]["whole call"]
     lines += [
         "",
         f"Amdahl: the products that INT8 takes are {full:.0f} of {whole:.0f} ms ({full / whole:.0%}) in float32 and "
         f"{small:.0f} ms in INT8, their quantization included: {full / small:.2f}x; with them free the call would be "
         f"{whole / max(whole - full, 1e-9):.2f}x.",
-        f"Against eager torch the INT8 call is {ms['eager torch']['whole call'] / ms['int8']['whole call']:.1f} times faster.",
+        f"Against eager torch the INT8 call is {eager / ms['int8']['whole call']:.1f} times faster.",
     ]
     return "\n".join(lines)
 
