@@ -182,8 +182,9 @@ def parse_cameras(given: Sequence[str]) -> dict[str, str]:
 
 def half_ranges(robot_name: str, file: str | None) -> tuple[float, ...]:
     """Half of each joint's calibrated range in rad, gripper left out: what some joint frames count in."""
-    from firmware_bridge import calibration, robots
-    from firmware_bridge.codec import Codec
+    from firmware_bridge import robots
+    from firmware_bridge.sts import calibration
+    from firmware_bridge.sts.codec import Codec
 
     robot = robots.find(robot_name)
     known = calibration.load(file, robot.joints) if file else robots.shipped_calibration(robot)

@@ -21,10 +21,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from firmware_bridge.bus import Bus
-from firmware_bridge.line import SerialLine
 from firmware_bridge.processes import Lines, spawn
-from firmware_bridge.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.line import SerialLine
+from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 IDS = tuple(range(1, 7))
 GOAL = 2047
@@ -96,7 +96,7 @@ def cost(rounds: list[tuple[float, list[float]]]) -> Cost:
 
 def servos(stack: ExitStack, wire_ms: float) -> str:
     """Start virtual servos; the path of their pty."""
-    process = spawn("firmware_bridge.virtual_process", "--robot", "so101", "--wire-ms", str(wire_ms))
+    process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101", "--wire-ms", str(wire_ms))
     lines = Lines(process)
     stack.callback(process.wait)
     stack.callback(process.terminate)

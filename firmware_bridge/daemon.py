@@ -19,23 +19,23 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_bridge import calibration as calibrations
 from firmware_bridge import robots
-from firmware_bridge.arm import Arm
-from firmware_bridge.bus import Bus, Patience
-from firmware_bridge.calibration import Calibration
-from firmware_bridge.chunks import Door, Mailbox
 from firmware_bridge.config import SIM, BridgeConfig
 from firmware_bridge.errors import BridgeError, BridgeGone, ConfigError, sentence, to_wire
-from firmware_bridge.limits import Limits, tightest
-from firmware_bridge.line import SerialLine
 from firmware_bridge.loop import Loop
 from firmware_bridge.messages import FRAME, UNITS, Info
-from firmware_bridge.modes import Rules
 from firmware_bridge.processes import Lines, spawn
 from firmware_bridge.robots import SHIPPED, Robot
+from firmware_bridge.safety.chunks import Door, Mailbox
+from firmware_bridge.safety.limits import Limits, tightest
+from firmware_bridge.safety.modes import Rules
+from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service, default_endpoint
-from firmware_bridge.state_machine import StateMachine
+from firmware_bridge.sts import calibration as calibrations
+from firmware_bridge.sts.arm import Arm
+from firmware_bridge.sts.bus import Bus, Patience
+from firmware_bridge.sts.calibration import Calibration
+from firmware_bridge.sts.line import SerialLine
 
 SIM_START_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -155,7 +155,7 @@ def _virtual_port(config: BridgeConfig) -> Iterator[str]:
     arguments = ["--robot", config.robot]
     if config.calibration:
         arguments += ["--calibration", config.calibration]
-    process = spawn("firmware_bridge.virtual_process", *arguments)
+    process = spawn("firmware_bridge.sts.virtual_process", *arguments)
     lines = Lines(process)
     try:
         word = lines.read(SIM_START_S)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.arm import Arm, ArmState
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.errors import BridgeError, ChunkRefused, PortLost, to_wire
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status
-from firmware_bridge.modes import Mode, Reading, Step
+from firmware_bridge.safety.modes import Mode, Reading, Step
+from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
-from firmware_bridge.state_machine import StateMachine
+from firmware_bridge.sts.arm import Arm, ArmState
 
 Array = npt.NDArray[np.float64]
 ORPHAN_GRACE_S = 1.0

@@ -74,7 +74,7 @@ class Status:
     tick: int  # place on the fixed time grid: t = start + tick / rate_hz; jumps when ticks were late
     t: float  # s, the bridge's own time.monotonic at the reading
     arm: str
-    mode: str  # firmware_bridge.state_machine.Mode: shadow, ready, running, paused, estop, ...
+    mode: str  # firmware_bridge.safety.state_machine.Mode: shadow, ready, running, paused, estop, ...
     live: bool  # False: reads only, neither goals nor torque are ever sent
     torque: str  # "on", "off" or "unknown"
     measured: Array  # [D] float64, rad, gripper 0..1

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from firmware_bridge.calibration import Calibration, JointCalibration
 from firmware_bridge.errors import ConfigError, sentence
-from firmware_bridge.registers import MODEL_STS3215
+from firmware_bridge.sts.calibration import Calibration, JointCalibration
+from firmware_bridge.sts.registers import MODEL_STS3215
 
 SHIPPED = "shipped"
 

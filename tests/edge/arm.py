@@ -105,7 +105,7 @@ class Servos:
         joints = robots.shipped_calibration(robot).joints
         self.calibration = folder / "arm.json"
         self.calibration.write_text(json.dumps({name: dataclasses.asdict(joint) for name, joint in joints}))
-        self._process = spawn("firmware_bridge.virtual_process", "--robot", "so101")
+        self._process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101")
         self._lines = Lines(self._process)
         word = self._lines.read(15.0)
         assert word is not None

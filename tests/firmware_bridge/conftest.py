@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from firmware_bridge import robots
-from firmware_bridge.bus import Bus, Patience
 from firmware_bridge.client import BridgeConfig, Timing
-from firmware_bridge.line import SerialLine
 from firmware_bridge.processes import Lines, spawn
-from firmware_bridge.virtual_arm import make_servos, shaft_ticks
-from firmware_bridge.virtual_bus import VirtualBus
-from firmware_bridge.virtual_port import VirtualPort
-from firmware_bridge.virtual_world import Drive, FirstOrderWorld, Motion
+from firmware_bridge.sts.bus import Bus, Patience
+from firmware_bridge.sts.line import SerialLine
+from firmware_bridge.sts.virtual_arm import make_servos, shaft_ticks
+from firmware_bridge.sts.virtual_bus import VirtualBus
+from firmware_bridge.sts.virtual_port import VirtualPort
+from firmware_bridge.sts.virtual_world import Drive, FirstOrderWorld, Motion
 
 ROBOT = robots.find("so101")
 CALIBRATION = robots.shipped_calibration(ROBOT)
@@ -68,7 +68,7 @@ class ServoProcess:
     """Virtual servos in a process of their own, and orders to them."""
 
     def __init__(self, *arguments: str) -> None:
-        self.process = spawn("firmware_bridge.virtual_process", "--robot", "so101", *arguments)
+        self.process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101", *arguments)
         self._lines = Lines(self.process)
         word = self._lines.read(15.0)
         assert word is not None

@@ -33,8 +33,8 @@ from firmware_bridge.client import (
 )
 from firmware_bridge.errors import CalibrationMismatch, ConfigError, PortBusy, PortMissing, ServoMissing
 from firmware_bridge.messages import PROTOCOL, unpack
-from firmware_bridge.registers import REGISTERS
 from firmware_bridge.robots import find
+from firmware_bridge.sts.registers import REGISTERS
 from tests.firmware_bridge.conftest import ServoProcess
 
 TORQUE = REGISTERS["Torque_Enable"].address

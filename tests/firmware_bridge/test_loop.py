@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.arm import Arm
-from firmware_bridge.bus import Bus
-from firmware_bridge.chunks import Door, Mailbox
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.daemon import make_rules
 from firmware_bridge.loop import Loop
 from firmware_bridge.messages import FRAME, UNITS, Command, Info, Reply
-from firmware_bridge.modes import Mode
 from firmware_bridge.robots import find, shipped_calibration
+from firmware_bridge.safety.chunks import Door, Mailbox
+from firmware_bridge.safety.modes import Mode
+from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
-from firmware_bridge.state_machine import StateMachine
-from firmware_bridge.virtual_port import VirtualPort
+from firmware_bridge.sts.arm import Arm
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.virtual_port import VirtualPort
 
 ROBOT = find("so101")
 

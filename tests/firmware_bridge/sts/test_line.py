@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.errors import PortBusy, PortError, PortLost, PortMissing, PortPermission
-from firmware_bridge.line import SerialLine, holders
-from firmware_bridge.virtual_bus import VirtualBus
-from firmware_bridge.virtual_port import VirtualPort
+from firmware_bridge.sts.line import SerialLine, holders
+from firmware_bridge.sts.virtual_bus import VirtualBus
+from firmware_bridge.sts.virtual_port import VirtualPort
 
 NOBODY = 65534
 

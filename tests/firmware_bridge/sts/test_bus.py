@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.bus import Bus, Patience
 from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoDuplicate, ServoWrong
-from firmware_bridge.protocol import make_frame
-from firmware_bridge.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
-from firmware_bridge.scan import probe_echo, scan
-from firmware_bridge.stale import SPARE_LENGTHS, Debts
-from firmware_bridge.virtual_port import VirtualPort
+from firmware_bridge.sts.bus import Bus, Patience
+from firmware_bridge.sts.protocol import make_frame
+from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.sts.scan import probe_echo, scan
+from firmware_bridge.sts.stale import SPARE_LENGTHS, Debts
+from firmware_bridge.sts.virtual_port import VirtualPort
 
 IDS = (1, 2, 3, 4, 5, 6)
 POSITION = REGISTERS["Present_Position"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.errors import ChunkRefused, ConfigError
-from firmware_bridge.limits import Limits, limit, tightest
+from firmware_bridge.safety.limits import Limits, limit, tightest
 
 JOINTS = ("a", "b", "c")
 LIMITS = Limits(JOINTS, np.array([-1.0, -2.0, 0.0]), np.array([1.0, 2.0, 1.0]), np.array([1.0, 2.0, 4.0]))

@@ -15,12 +15,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.chunks import Mailbox
 from firmware_bridge.errors import ChunkRefused, CommandRefused, sentence
-from firmware_bridge.limits import Limits, limit
 from firmware_bridge.messages import Chunk
-from firmware_bridge.modes import ALIVE, ARMED, LATCHED, NOTHING, WAYS_OUT, Mode, Reading, Rules, Step
-from firmware_bridge.registers import error_text
+from firmware_bridge.safety.chunks import Mailbox
+from firmware_bridge.safety.limits import Limits, limit
+from firmware_bridge.safety.modes import ALIVE, ARMED, LATCHED, NOTHING, WAYS_OUT, Mode, Reading, Rules, Step
+from firmware_bridge.sts.registers import error_text
 
 Array = npt.NDArray[np.float64]
 FATAL_ERRORS = 2 | 4 | 8 | 32  # sensor, temperature, current, overload: that servo no longer follows

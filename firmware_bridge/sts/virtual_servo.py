@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from firmware_bridge.registers import (
+from firmware_bridge.sts.registers import (
     CURRENT_UNIT_A,
     EEPROM_SIZE,
     LOAD_UNIT,
@@ -21,7 +21,7 @@ from firmware_bridge.registers import (
     TORQUE_RECENTRE,
     Register,
 )
-from firmware_bridge.virtual_world import Drive, Motion
+from firmware_bridge.sts.virtual_world import Drive, Motion
 
 MEMORY_SIZE = 128
 TOP_SPEED = 3550.0  # ticks/s: 52 rpm, the 7.4 V servo without load

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_bridge import calibration, robots
-from firmware_bridge.codec import LEROBOT_MODES, Codec, from_lerobot, to_lerobot
+from firmware_bridge import robots
 from firmware_bridge.errors import CalibrationError, ConfigError
+from firmware_bridge.sts import calibration
+from firmware_bridge.sts.codec import LEROBOT_MODES, Codec, from_lerobot, to_lerobot
 
 ROBOT = robots.find("so101")
 SHIPPED = robots.shipped_calibration(ROBOT)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.calibration import Calibration, JointCalibration
 from firmware_bridge.errors import ConfigError, sentence
+from firmware_bridge.sts.calibration import Calibration, JointCalibration
 
 Array = npt.NDArray[np.float64]
 STEPS = 4095  # LeRobot's resolution - 1: its degrees count 4095 ticks to the turn, not 4096

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_bridge.chunks import Door, Mailbox
 from firmware_bridge.errors import BridgeError, CommandRefused
-from firmware_bridge.limits import Limits
 from firmware_bridge.messages import FRAME, UNITS, Chunk
-from firmware_bridge.modes import ARMED, Mode, Reading, Rules, Step
-from firmware_bridge.state_machine import StateMachine
+from firmware_bridge.safety.chunks import Door, Mailbox
+from firmware_bridge.safety.limits import Limits
+from firmware_bridge.safety.modes import ARMED, Mode, Reading, Rules, Step
+from firmware_bridge.safety.state_machine import StateMachine
 
 JOINTS = ("lift", "gripper")
 RULES = Rules(

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.bus import Bus
-from firmware_bridge.calibration import Calibration
-from firmware_bridge.codec import Codec
 from firmware_bridge.errors import CalibrationMismatch, NoAnswer, ServoMissing, ServoWrong, sentence
-from firmware_bridge.registers import (
+from firmware_bridge.robots import Robot
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.calibration import Calibration
+from firmware_bridge.sts.codec import Codec
+from firmware_bridge.sts.registers import (
     CURRENT_UNIT_A,
     LOAD_UNIT,
     MULTI_TURN_BIT,
@@ -24,8 +25,7 @@ from firmware_bridge.registers import (
     TELEMETRY_LENGTH,
     VOLTAGE_UNIT_V,
 )
-from firmware_bridge.robots import Robot
-from firmware_bridge.scan import probe_echo, scan
+from firmware_bridge.sts.scan import probe_echo, scan
 
 Array = npt.NDArray[np.float64]
 EEPROM_OF_CALIBRATION = (

@@ -1,4 +1,4 @@
-"""Virtual servos as a process: `python -m firmware_bridge.virtual_process --robot so101`.
+"""Virtual servos as a process: `python -m firmware_bridge.sts.virtual_process --robot so101`.
 
 Prints one JSON line with the pty's path, then serves until its stdin ends (its parent died or closed
 it) or SIGTERM. Each stdin line is a JSON order for tests and demos, answered by one JSON line:
@@ -25,14 +25,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from firmware_bridge import calibration as calibrations
 from firmware_bridge import robots
-from firmware_bridge.registers import REGISTERS
-from firmware_bridge.virtual import VirtualServo
-from firmware_bridge.virtual_arm import make_bus
-from firmware_bridge.virtual_bus import VirtualBus
-from firmware_bridge.virtual_port import VirtualPort
-from firmware_bridge.virtual_world import FirstOrderWorld
+from firmware_bridge.sts import calibration as calibrations
+from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.virtual_arm import make_bus
+from firmware_bridge.sts.virtual_bus import VirtualBus
+from firmware_bridge.sts.virtual_port import VirtualPort
+from firmware_bridge.sts.virtual_servo import VirtualServo
+from firmware_bridge.sts.virtual_world import FirstOrderWorld
 
 SHOWN = ("Torque_Enable", "Goal_Position", "Present_Position", "Lock", "P_Coefficient", "Homing_Offset")
 
@@ -128,7 +128,7 @@ _ORDERS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="firmware_bridge.virtual_process", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="firmware_bridge.sts.virtual_process", description=__doc__.split("\n")[0])
     parser.add_argument("--robot", required=True)
     parser.add_argument("--calibration", default="", help="LeRobot file to put into the servos' memory")
     parser.add_argument("--wire-ms", type=float, default=0.0, help="how long each answer takes on the wire")

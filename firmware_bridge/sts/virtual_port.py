@@ -13,7 +13,7 @@ import time
 import tty
 from types import TracebackType
 
-from firmware_bridge.virtual_bus import Outgoing, VirtualBus
+from firmware_bridge.sts.virtual_bus import Outgoing, VirtualBus
 
 
 class VirtualPort:

@@ -10,10 +10,10 @@ import collections
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from firmware_bridge import protocol
-from firmware_bridge.protocol import BROADCAST, HEADER, OVERHEAD, checksum, make_frame
-from firmware_bridge.virtual import VirtualServo, touches_goal
-from firmware_bridge.virtual_world import World
+from firmware_bridge.sts import protocol
+from firmware_bridge.sts.protocol import BROADCAST, HEADER, OVERHEAD, checksum, make_frame
+from firmware_bridge.sts.virtual_servo import VirtualServo, touches_goal
+from firmware_bridge.sts.virtual_world import World
 
 JOURNAL = 20_000  # writes kept
 

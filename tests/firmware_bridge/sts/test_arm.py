@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from firmware_bridge import protocol
-from firmware_bridge.arm import Arm
-from firmware_bridge.bus import Bus
-from firmware_bridge.calibration import Calibration, JointCalibration
 from firmware_bridge.errors import CalibrationMismatch, NoAnswer, ServoDuplicate, ServoMissing, ServoWrong
-from firmware_bridge.registers import REGISTERS
 from firmware_bridge.robots import find, shipped_calibration
-from firmware_bridge.virtual_port import VirtualPort
+from firmware_bridge.sts import protocol
+from firmware_bridge.sts.arm import Arm
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.calibration import Calibration, JointCalibration
+from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.virtual_port import VirtualPort
 
 ROBOT = find("so101")
 CALIBRATION = shipped_calibration(ROBOT)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.registers import REGISTERS
-from firmware_bridge.virtual import VirtualServo
-from firmware_bridge.virtual_port import VirtualPort
-from firmware_bridge.virtual_world import Drive, FirstOrderWorld
+from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.virtual_port import VirtualPort
+from firmware_bridge.sts.virtual_servo import VirtualServo
+from firmware_bridge.sts.virtual_world import Drive, FirstOrderWorld
 
 
 def write(servo: VirtualServo, name: str, value: int) -> None:
@@ -100,7 +100,7 @@ def test_the_world_keeps_speed_and_falls_when_limp() -> None:
 def test_servos_whose_owner_was_stopped_meanwhile_go_quietly() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "firmware_bridge.virtual_process", "--robot", "so101"]
+    command = [sys.executable, "-m", "firmware_bridge.sts.virtual_process", "--robot", "so101"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, timeout=30)
     os.close(writer)
     assert done.returncode == 0 and done.stderr == b""

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from firmware_bridge import protocol
 from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoWrong, sentence
-from firmware_bridge.line import Line
-from firmware_bridge.protocol import StatusFrame, StatusParser
-from firmware_bridge.registers import REGISTERS, TORQUE_RECENTRE, Register
-from firmware_bridge.stale import Ask, Debts
+from firmware_bridge.sts import protocol
+from firmware_bridge.sts.line import Line
+from firmware_bridge.sts.protocol import StatusFrame, StatusParser
+from firmware_bridge.sts.registers import REGISTERS, TORQUE_RECENTRE, Register
+from firmware_bridge.sts.stale import Ask, Debts
 
 SETTLE_S = 0.03  # silence after which no late answer to a single request is expected any more
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.calibration import Calibration
-from firmware_bridge.codec import Codec
 from firmware_bridge.robots import Robot
-from firmware_bridge.virtual import VirtualServo
-from firmware_bridge.virtual_bus import VirtualBus
-from firmware_bridge.virtual_world import FirstOrderWorld, World
+from firmware_bridge.sts.calibration import Calibration
+from firmware_bridge.sts.codec import Codec
+from firmware_bridge.sts.virtual_bus import VirtualBus
+from firmware_bridge.sts.virtual_servo import VirtualServo
+from firmware_bridge.sts.virtual_world import FirstOrderWorld, World
 
 
 def shaft_ticks(robot: Robot, calibration: Calibration, pose: Sequence[float]) -> list[float]:

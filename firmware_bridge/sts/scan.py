@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from firmware_bridge import protocol
-from firmware_bridge.bus import Bus
 from firmware_bridge.errors import ServoDuplicate, sentence
-from firmware_bridge.protocol import StatusParser
-from firmware_bridge.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.sts import protocol
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.protocol import StatusParser
+from firmware_bridge.sts.registers import TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 ECHO_PROBE_ID = protocol.MAX_ID  # LeRobot scans ids up to 0xFC, so nobody lives here
 QUIET_S = 0.02  # longer than an FTDI adapter keeps bytes back (16 ms)

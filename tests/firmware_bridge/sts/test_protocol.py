@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge import protocol
-from firmware_bridge.protocol import StatusParser, make_frame
+from firmware_bridge.sts import protocol
+from firmware_bridge.sts.protocol import StatusParser, make_frame
 
 
 class Recorder:

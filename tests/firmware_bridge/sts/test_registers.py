@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firmware_bridge.errors import ServoWrong
-from firmware_bridge.registers import REGISTERS, error_text
+from firmware_bridge.sts.registers import REGISTERS, error_text
 
 
 @pytest.mark.parametrize(

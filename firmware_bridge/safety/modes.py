@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.limits import Limits
+from firmware_bridge.safety.limits import Limits
 
 Array = npt.NDArray[np.float64]
 

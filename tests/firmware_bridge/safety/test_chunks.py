@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_bridge.chunks import Door, Mailbox, end_tick
 from firmware_bridge.errors import ChunkRefused
 from firmware_bridge.messages import FRAME, UNITS, Chunk
+from firmware_bridge.safety.chunks import Door, Mailbox, end_tick
 
 DOOR = Door("so101", 2, 100.0, 200)
 
