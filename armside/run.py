@@ -185,9 +185,10 @@ def half_ranges(robot_name: str, file: str | None) -> tuple[float, ...]:
     from firmware_bridge import robots
     from firmware_bridge.sts import calibration
     from firmware_bridge.sts.codec import Codec
+    from firmware_bridge.sts.robots import shipped_calibration
 
     robot = robots.find(robot_name)
-    known = calibration.load(file, robot.joints) if file else robots.shipped_calibration(robot)
+    known = calibration.load(file, robot.joints) if file else shipped_calibration(robot)
     lower, upper = Codec.of(known, robot.grippers).bounds()
     joints = zip(robot.joints, lower, upper, strict=True)
     return tuple(float(high - low) / 2 for joint, low, high in joints if joint not in robot.grippers)

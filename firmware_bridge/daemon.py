@@ -14,30 +14,25 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from firmware_bridge import robots
 from firmware_bridge.config import SIM, BridgeConfig
-from firmware_bridge.errors import BridgeError, BridgeGone, ConfigError, sentence, to_wire
+from firmware_bridge.driver import Facts
+from firmware_bridge.drivers import open_arm, virtual_port
+from firmware_bridge.errors import BridgeError, ConfigError, sentence, to_wire
 from firmware_bridge.loop import Loop
 from firmware_bridge.messages import FRAME, UNITS, Info
-from firmware_bridge.processes import Lines, spawn
-from firmware_bridge.robots import SHIPPED, Robot
+from firmware_bridge.robot import Robot
 from firmware_bridge.safety.chunks import Door, Mailbox
 from firmware_bridge.safety.limits import Limits, tightest
 from firmware_bridge.safety.modes import Rules
+from firmware_bridge.safety.motion import Envelope
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service, default_endpoint
-from firmware_bridge.sts import calibration as calibrations
-from firmware_bridge.sts.arm import Arm
-from firmware_bridge.sts.bus import Bus, Patience
-from firmware_bridge.sts.calibration import Calibration
-from firmware_bridge.sts.line import SerialLine
 
-SIM_START_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,23 +56,19 @@ def say(word: dict[str, object]) -> None:
 
 def _run(config: BridgeConfig, owned: bool, stack: contextlib.ExitStack) -> int:
     robot = robots.find(config.robot)
-    calibration = _calibration(config, robot)
-    port = stack.enter_context(_virtual_port(config)) if config.port == SIM else config.port
-    patience = Patience(config.timing.reply_timeout_s, config.timing.retries)
-    bus = Bus(SerialLine(port, config.baud), patience)
-    stack.callback(bus.close)
-    arm = Arm(bus, robot, calibration)
-    arm.connect()
-    rules = make_rules(config, robot, arm)
-    if config.may_move:
-        for line in arm.configure():
-            print(f"bridge: {line}", file=sys.stderr)
+    port = stack.enter_context(virtual_port(robot, config)) if config.port == SIM else config.port
+    arm = open_arm(robot, config, port)
+    stack.callback(arm.close)
+    for line in arm.facts.report:
+        print(f"bridge: {line}", file=sys.stderr)
+    rules = make_rules(config, robot, arm.facts)
     service = Service(config.endpoint or default_endpoint(robot.name))
     stack.callback(service.close)
     machine = StateMachine(rules, Mailbox(_door(config, robot)))
     if config.may_move:
-        machine.torque = arm.torque()
-    loop = Loop(arm, machine, service, _info(config, robot, rules, port, service), config)
+        machine.torque = arm.facts.torque
+    info = _info(config, robot, rules, port, service, arm.facts)
+    loop = Loop(arm, machine, service, info, config)
     for number in SIGNALS:
         signal.signal(number, lambda *_: _ask_to_leave(loop))
     if owned:
@@ -90,24 +81,26 @@ def _run(config: BridgeConfig, owned: bool, stack: contextlib.ExitStack) -> int:
     return 0
 
 
-def make_rules(config: BridgeConfig, robot: Robot, arm: Arm) -> Rules:
+def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
     """The machine's rules from a configuration. Raises ConfigError for joints that do not exist."""
-    bounds = arm.codec.bounds()
+    bounds = (facts.lower, facts.upper)
     lower, upper = tightest(robot.joints, bounds, [robot.limits, config.limits])
+    speed = np.minimum(robot.speed, config.speed)
+    limits = Limits(robot.joints, lower, upper, speed)
     unknown = sorted(set(config.park_pose) - set(robot.joints))
     if unknown:
         raise ConfigError(sentence("park_pose", expected=", ".join(robot.joints), got=", ".join(unknown)))
     pose = dict(zip(robot.joints, robot.park_pose, strict=True)) | dict(config.park_pose)
     timing = config.timing
     return Rules(
-        limits=Limits(robot.joints, lower, upper, np.full(len(robot.joints), config.speed)),
+        envelope=Envelope(limits, np.array(robot.acceleration), np.array(robot.lead), 1.0 / timing.rate_hz),
         servo_bounds=bounds,
-        grippers=arm.codec.gripper,
+        grippers=np.array([name in robot.grippers for name in robot.joints]),
         park_pose=np.clip([pose[name] for name in robot.joints], lower, upper),
         park_speed=config.park_speed,
-        dt=1.0 / timing.rate_hz,
         may_move=config.may_move,
         exit_policy=config.exit_policy,
+        holds_alone=robot.holds_alone,
         silent_fault_s=timing.silent_fault_s,
         client_timeout_s=timing.client_timeout_s,
         park_after_s=timing.park_after_s,
@@ -119,19 +112,13 @@ def _ask_to_leave(loop: Loop) -> None:
     loop.leave_asked += 1
 
 
-def _calibration(config: BridgeConfig, robot: Robot) -> Calibration:
-    if config.calibration:
-        return calibrations.load(config.calibration, robot.joints)
-    return robots.shipped_calibration(robot)
-
-
 def _door(config: BridgeConfig, robot: Robot) -> Door:
     rate = config.timing.rate_hz
     oldest = max(1, round(config.timing.max_observation_age_s * rate))
     return Door(robot.name, len(robot.joints), rate, oldest)
 
 
-def _info(config: BridgeConfig, robot: Robot, rules: Rules, port: str, service: Service) -> Info:
+def _info(config: BridgeConfig, robot: Robot, rules: Rules, port: str, service: Service, facts: Facts) -> Info:
     return Info(
         arm=robot.name,
         joints=robot.joints,
@@ -140,33 +127,13 @@ def _info(config: BridgeConfig, robot: Robot, rules: Rules, port: str, service: 
         rate_hz=config.timing.rate_hz,
         live=config.may_move,
         port=port,
-        calibration=config.calibration or SHIPPED,
+        calibration=facts.calibration,
         units=UNITS,
         frame=FRAME,
         exit_policy=config.exit_policy,
         status_endpoint=service.status_endpoint,
         pid=os.getpid(),
     )
-
-
-@contextlib.contextmanager
-def _virtual_port(config: BridgeConfig) -> Iterator[str]:
-    """Virtual servos in a process of their own, for as long as we live."""
-    arguments = ["--robot", config.robot]
-    if config.calibration:
-        arguments += ["--calibration", config.calibration]
-    process = spawn("firmware_bridge.sts.virtual_process", *arguments)
-    lines = Lines(process)
-    try:
-        word = lines.read(SIM_START_S)
-        if word is None:
-            do = "read the lines above"
-            raise BridgeGone(sentence("the virtual servos did not start", got=process.poll(), do=do))
-        yield str(word["port"])
-    finally:
-        lines.close()
-        process.terminate()
-        process.wait()
 
 
 def _config_text(path: str) -> str:

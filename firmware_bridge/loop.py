@@ -6,6 +6,7 @@ step; a tick that starts late is counted, and ticks that passed meanwhile are sk
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 import traceback
@@ -16,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.config import BridgeConfig
+from firmware_bridge.driver import ArmState, Driver
 from firmware_bridge.errors import BridgeError, ChunkRefused, PortLost, to_wire
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status
 from firmware_bridge.safety.modes import Mode, Reading, Step
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
-from firmware_bridge.sts.arm import Arm, ArmState
 
 Array = npt.NDArray[np.float64]
 ORPHAN_GRACE_S = 1.0
@@ -40,7 +41,7 @@ class Counts:
 class Loop:
     """One arm, one machine, one service. `run` returns when the machine is done."""
 
-    def __init__(self, arm: Arm, machine: StateMachine, service: Service, info: Info, config: BridgeConfig) -> None:
+    def __init__(self, arm: Driver, machine: StateMachine, service: Service, info: Info, config: BridgeConfig) -> None:
         self.arm = arm
         self.machine = machine
         self.service = service
@@ -138,9 +139,9 @@ class Loop:
         state = self._state
         if state is None:
             return Step()
-        fresh = state.fresh if self._lost is None else np.zeros_like(state.fresh)
-        reading = Reading(time.monotonic(), self._tick, state.position, fresh, state.errors)
-        return self.machine.step(reading)
+        if self._lost is not None:
+            state = dataclasses.replace(state, fresh=np.zeros_like(state.fresh))
+        return self.machine.step(Reading(time.monotonic(), self._tick, state))
 
     def _act(self, step: Step) -> None:
         if self._lost is not None:
@@ -156,6 +157,8 @@ class Loop:
             self.machine.torque_is(False)
         elif step.goal is not None:
             self.arm.send(step.goal)
+        elif self.machine.torque == "on":
+            self.arm.hold(step.support)
 
     def _consider_leaving(self, now: float) -> None:
         if self.leave_asked > self._leave_taken:

@@ -8,7 +8,9 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from firmware_bridge.driver import ArmState
 from firmware_bridge.safety.limits import Limits
+from firmware_bridge.safety.motion import Envelope
 
 Array = npt.NDArray[np.float64]
 
@@ -45,37 +47,40 @@ WAYS_OUT = {  # from each mode, what to do next
 class Rules:
     """What does not change while the machine runs; s and rad."""
 
-    limits: Limits
+    envelope: Envelope
     servo_bounds: tuple[Array, Array]  # [D] what the servos themselves keep to
     grippers: npt.NDArray[np.bool_]  # [D]
     park_pose: Array  # [D], inside limits
     park_speed: float
-    dt: float  # of one tick
     may_move: bool
     exit_policy: str
+    holds_alone: bool  # the servos keep their goal and torque when the host is silent
     silent_fault_s: float
     client_timeout_s: float
     park_after_s: float
     park_timeout_s: float
 
+    @property
+    def limits(self) -> Limits:
+        return self.envelope.limits
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """One tick's view of the arm; a joint that did not answer keeps its last value, `fresh` False."""
+    """One tick's view of the arm."""
 
     now: float  # s, monotonic
     tick: int
-    measured: Array  # [D]
-    fresh: npt.NDArray[np.bool_]  # [D]
-    errors: tuple[int, ...]  # [D] error bits
+    state: ArmState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What to do now, at most one of them."""
+    """What to do now: a goal, a switch of the torque, or neither (then the driver is told to hold)."""
 
     goal: Array | None = None  # [D] send it
     torque: bool | None = None  # True: on with goal = present; False: off
+    support: float = 1.0  # of the holding, where neither is given: below 1 lowers the arm
     clamped: tuple[str, ...] = ()
 
 

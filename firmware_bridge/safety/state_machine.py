@@ -12,18 +12,18 @@ none after an emergency stop until `rearm`; torque goes off only at the park pos
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.errors import ChunkRefused, CommandRefused, sentence
 from firmware_bridge.messages import Chunk
 from firmware_bridge.safety.chunks import Mailbox
-from firmware_bridge.safety.limits import Limits, limit
 from firmware_bridge.safety.modes import ALIVE, ARMED, LATCHED, NOTHING, WAYS_OUT, Mode, Reading, Rules, Step
-from firmware_bridge.sts.registers import error_text
+from firmware_bridge.safety.motion import Envelope, Motion, advance, standing
 
 Array = npt.NDArray[np.float64]
-FATAL_ERRORS = 2 | 4 | 8 | 32  # sensor, temperature, current, overload: that servo no longer follows
 OUTSIDE = 0.05  # rad beyond the servos' own range in which arming would make a servo jump
 PARKED = 0.15  # rad: gravity and backlash leave a resting arm this far off (SO-ARM100 #134)
 
@@ -39,7 +39,7 @@ class StateMachine:
         self.fault = ""
         self.note = ""  # of this tick
         self._remark = ""  # of this mode: what every note starts from
-        self.commanded: Array = np.zeros_like(rules.park_pose)
+        self.motion: Motion = standing(np.zeros_like(rules.park_pose))
         self._reading: Reading | None = None
         self._fresh_at: Array = np.zeros_like(rules.park_pose)
         self._want_torque: bool | None = None
@@ -54,7 +54,7 @@ class StateMachine:
         """What to do in this tick."""
         if self.mode is Mode.STARTING:
             self.mode = Mode.SHADOW
-            self.commanded = reading.measured.copy()
+            self.motion = standing(reading.state.position)
             self._fresh_at[:] = reading.now
         self._reading = reading
         self.note = self._remark
@@ -63,8 +63,8 @@ class StateMachine:
         if self._want_torque is not None:
             want, self._want_torque = self._want_torque, None
             return Step(torque=want)
-        if not reading.fresh.all():
-            silent = self._names(~reading.fresh)
+        if not reading.state.fresh.all():
+            silent = self._names(~reading.state.fresh)
             self.note = f"{silent} did not answer: holding"
             return NOTHING
         return _STEPS[self.mode](self, reading)
@@ -77,7 +77,7 @@ class StateMachine:
         """The bus did what a Step asked; `present` [D] is what goal was set to at torque on."""
         self.torque = "on" if on else "off"
         if present is not None:
-            self.commanded = present.copy()
+            self.motion = standing(present)
 
     def failed(self, what: str, way_out: str = "rearm") -> None:
         """Latch a fault: no goal leaves any more; the servos keep their torque and last goal."""
@@ -142,6 +142,11 @@ class StateMachine:
         self.mailbox.clear()
 
     @property
+    def commanded(self) -> Array:
+        """The newest goal [D], sent or not."""
+        return self.motion.position
+
+    @property
     def done(self) -> bool:
         """Nothing more to send: the bridge may end."""
         return self.mode is Mode.STOPPED and self._want_torque is None
@@ -187,15 +192,15 @@ class StateMachine:
 
     def _check_may_hold(self) -> None:
         reading = self._reading
-        if reading is None or not reading.fresh.all():
-            who = "no servo yet" if reading is None else self._names(~reading.fresh)
+        if reading is None or not reading.state.fresh.all():
+            who = "no servo yet" if reading is None else self._names(~reading.state.fresh)
             raise CommandRefused(sentence("arming needs every servo", got=f"silent: {who}", do="check its cable"))
-        bad = {self.rules.limits.joints[i]: error_text(e) for i, e in enumerate(reading.errors) if e & FATAL_ERRORS}
+        named = zip(self.rules.limits.joints, reading.state.alarms, strict=True)
+        bad = [f"{name}: {alarm}" for name, alarm in named if alarm]
         if bad:
-            do = "let it cool, or switch the arm's power off and on"
-            raise CommandRefused(sentence("a servo reports an error", got=bad, do=do))
+            raise CommandRefused(sentence("a servo reports an error", got="; ".join(bad)))
         low, high = self.rules.servo_bounds
-        outside = (reading.measured < low - OUTSIDE) | (reading.measured > high + OUTSIDE)
+        outside = (reading.state.position < low - OUTSIDE) | (reading.state.position > high + OUTSIDE)
         outside &= ~self.rules.grippers
         if outside.any():
             do = "move the joint by hand into its range; if it is in it, calibrate the arm again"
@@ -203,7 +208,7 @@ class StateMachine:
                 sentence(
                     f"{self._names(outside)} outside the calibrated range: torque would make it jump",
                     expected=[f"{a:.3f}..{b:.3f} rad" for a, b in zip(low[outside], high[outside], strict=True)],
-                    got=[f"{value:.3f}" for value in reading.measured[outside]],
+                    got=[f"{value:.3f}" for value in reading.state.position[outside]],
                     do=do,
                 )
             )
@@ -238,12 +243,12 @@ class StateMachine:
     def _step_shadow(self, reading: Reading) -> Step:
         wish = self.mailbox.target(reading.tick)
         if wish is None:
-            self.commanded = reading.measured.copy()
+            self.motion = standing(reading.state.position)
             return NOTHING
-        limited = limit(wish, self.commanded, self.rules.limits, self.rules.dt)
-        self.commanded = limited.target
+        moved = advance(wish, self.motion, reading.state.position, self.rules.envelope)
+        self.motion = moved.motion
         self.note = "shadow: this goal is not sent"
-        return Step(clamped=limited.clamped)
+        return Step(clamped=moved.cuts)
 
     def _step_moving(self, reading: Reading) -> Step:
         wish = self.mailbox.target(reading.tick)
@@ -252,17 +257,17 @@ class StateMachine:
             self.note = self.note or "no chunk: holding"
             return NOTHING
         self.mode = Mode.RUNNING
-        return self._towards(wish, self.rules.limits)
+        return self._towards(wish, reading, self.rules.envelope)
 
     def _step_parking(self, reading: Reading) -> Step:
-        old = self.rules.limits
-        slow = np.minimum(old.speed, self.rules.park_speed)
-        limits = Limits(old.joints, old.lower, old.upper, slow)
+        envelope = self.rules.envelope
+        slow = np.minimum(envelope.limits.speed, self.rules.park_speed)
+        slowly = dataclasses.replace(envelope, limits=dataclasses.replace(envelope.limits, speed=slow))
         self.note = "parking"
         if not np.array_equal(self.commanded, self.rules.park_pose):
             self._there_since = reading.now
-            return self._towards(self.rules.park_pose, limits)
-        off = np.abs(reading.measured - self.rules.park_pose) * ~self.rules.grippers
+            return self._towards(self.rules.park_pose, reading, slowly)
+        off = np.abs(reading.state.position - self.rules.park_pose) * ~self.rules.grippers
         if off.max() <= PARKED:
             self._remark = "parked" if self._leaving else ""
             self.mode = Mode.STOPPED if self._leaving else Mode.SHADOW
@@ -278,19 +283,19 @@ class StateMachine:
     def _step_hold(self, reading: Reading) -> Step:
         return NOTHING
 
-    def _towards(self, wish: Array, limits: Limits) -> Step:
+    def _towards(self, wish: Array, reading: Reading, envelope: Envelope) -> Step:
         try:
-            limited = limit(wish, self.commanded, limits, self.rules.dt)
+            moved = advance(wish, self.motion, reading.state.position, envelope)
         except ChunkRefused as error:
             self.failed(str(error))
             return NOTHING
-        self.commanded = limited.target
-        return Step(goal=limited.target, clamped=limited.clamped)
+        self.motion = moved.motion
+        return Step(goal=moved.motion.position, clamped=moved.cuts)
 
     # -- watching
 
     def _watch_servos(self, reading: Reading) -> None:
-        self._fresh_at[reading.fresh] = reading.now
+        self._fresh_at[reading.state.fresh] = reading.now
         if self.mode in (Mode.FAULT, Mode.STOPPED):
             return
         silent = reading.now - self._fresh_at > self.rules.silent_fault_s
@@ -298,9 +303,9 @@ class StateMachine:
             wait = self.rules.silent_fault_s
             self.failed(f"{self._names(silent)} has not answered for {wait:g} s: check its cable and power")
             return
-        for name, error in zip(self.rules.limits.joints, reading.errors, strict=True):
-            if error & FATAL_ERRORS and self.mode in ARMED:
-                self.failed(f"the servo of {name} reports: {error_text(error)}")
+        for name, alarm in zip(self.rules.limits.joints, reading.state.alarms, strict=True):
+            if alarm and self.mode in ARMED:
+                self.failed(f"the servo of {name} reports: {alarm}")
                 return
 
     def _watch_driver(self, reading: Reading) -> None:

@@ -1,4 +1,4 @@
-"""One arm on one bus: connect, check, read everything, send goals. SI outside, ticks inside.
+"""An STS3215 arm on one bus: connect, check, read everything, send goals. SI outside, ticks inside.
 
 Takes a Bus, a Robot row and its Calibration. Decides nothing about when to move (state_machine.py) or
 how far (limits.py); every method does what it is asked, once, and raises a ServoError when it could not.
@@ -6,25 +6,27 @@ how far (limits.py); every method does what it is asked, once, and raises a Serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from firmware_bridge.driver import ArmState, Facts
 from firmware_bridge.errors import CalibrationMismatch, NoAnswer, ServoMissing, ServoWrong, sentence
-from firmware_bridge.robots import Robot
+from firmware_bridge.robot import Robot
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.calibration import Calibration
 from firmware_bridge.sts.codec import Codec
 from firmware_bridge.sts.registers import (
     CURRENT_UNIT_A,
+    FATAL_ERRORS,
     LOAD_UNIT,
     MULTI_TURN_BIT,
     REGISTERS,
     TELEMETRY_ADDRESS,
     TELEMETRY_LENGTH,
     VOLTAGE_UNIT_V,
+    error_text,
 )
+from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.scan import probe_echo, scan
 
 Array = npt.NDArray[np.float64]
@@ -51,26 +53,13 @@ _TELEMETRY = np.dtype(
 assert _TELEMETRY.itemsize == TELEMETRY_LENGTH
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ArmState:
-    """One reading, [D] each; a joint that did not answer has its last values and `fresh` False."""
-
-    position: Array  # rad, gripper 0..1
-    velocity: Array  # rad/s, gripper 1/s
-    load: Array  # -1..1 of full duty
-    current: Array  # A
-    temperature: Array  # degrees Celsius
-    voltage: Array  # V
-    errors: tuple[int, ...]  # error bits: of the frame, and register Status
-    fresh: npt.NDArray[np.bool_]
-
-
-class Arm:
+class StsArm:
     """An arm whose servos were found, checked, and may be read."""
 
     def __init__(self, bus: Bus, robot: Robot, calibration: Calibration) -> None:
         self.bus = bus
         self.robot = robot
+        self.servos = servos_of(robot)
         self.calibration = calibration
         self.codec = Codec.of(calibration, robot.grippers)
         self.ids = tuple(joint.id for _, joint in calibration.joints)
@@ -95,10 +84,10 @@ class Arm:
             )
         for name, servo in self._named():
             model = self.bus.read(servo, "Model_Number")
-            if model != self.robot.model:
+            if model != self.servos.model:
                 do = f"connect a {self.robot.name} arm, or choose the robot that this is"
                 what = f"model number of servo {servo} ({name})"
-                raise ServoWrong(sentence(what, expected=self.robot.model, got=model, do=do))
+                raise ServoWrong(sentence(what, expected=self.servos.model, got=model, do=do))
         self._compare_calibration()
 
     def _compare_calibration(self) -> None:
@@ -127,9 +116,9 @@ class Arm:
         """
         report = []
         for name, servo in self._named():
-            wanted = {**self.robot.settings}
+            wanted = {**self.servos.settings}
             if name in self.robot.grippers:
-                wanted |= self.robot.gripper_settings
+                wanted |= self.servos.gripper_settings
             phase = self.bus.read(servo, "Phase")
             if phase & MULTI_TURN_BIT:  # readings would leave 0..4095 (lerobot PR #3373)
                 wanted["Phase"] = phase & ~MULTI_TURN_BIT
@@ -150,6 +139,12 @@ class Arm:
                 self.bus.write(servo, "Torque_Limit", differing["Max_Torque_Limit"])
         return tuple(report)
 
+    def learn(self, report: tuple[str, ...]) -> None:
+        """Fill in `facts` after connecting. Raises NoAnswer."""
+        lower, upper = self.codec.bounds()
+        torque, calibration = self.torque(), self.calibration
+        self.facts = Facts(lower, upper, torque, calibration.source, calibration.fingerprint, report)
+
     # -- each tick
 
     def read(self) -> ArmState:
@@ -159,7 +154,7 @@ class Arm:
             self._raw[servo] = frame.data[:TELEMETRY_LENGTH]
             self._errors[servo] = frame.error
         rows = np.frombuffer(b"".join([self._raw[servo] for servo in self.ids]), _TELEMETRY)
-        status = rows["status"].tolist()
+        errors = tuple(self._errors[servo] | int(rows["status"][row]) for row, servo in enumerate(self.ids))
         return ArmState(
             position=self.codec.to_si(_signed(rows["position"], 15)),
             velocity=_signed(rows["velocity"], 15) * self.codec.scale,
@@ -167,7 +162,9 @@ class Arm:
             current=_signed(rows["current"], 15) * CURRENT_UNIT_A,
             temperature=rows["temperature"].astype(np.float64),
             voltage=rows["voltage"] * VOLTAGE_UNIT_V,
-            errors=tuple(self._errors[servo] | status[row] for row, servo in enumerate(self.ids)),
+            errors=errors,
+            alarms=tuple(_alarm(bits) for bits in errors),
+            changed=(),
             fresh=np.array([servo in answer.frames for servo in self.ids]),
         )
 
@@ -175,6 +172,12 @@ class Arm:
         """Goal positions [D] of all servos in one frame."""
         ticks = self.codec.to_ticks(goal).tolist()
         self.bus.sync_write("Goal_Position", dict(zip(self.ids, ticks, strict=True)))
+
+    def hold(self, support: float = 1.0) -> None:
+        """Sends nothing: the servos hold by themselves, and a goal write would turn a lost torque on again."""
+
+    def close(self) -> None:
+        self.bus.close()
 
     # -- torque
 
@@ -216,6 +219,12 @@ class Arm:
 
     def _named(self) -> tuple[tuple[str, int], ...]:
         return tuple((name, joint.id) for name, joint in self.calibration.joints)
+
+
+def _alarm(bits: int) -> str:
+    if not bits & FATAL_ERRORS:
+        return ""
+    return f"{error_text(bits)}; what to do: let it cool, or switch the arm's power off and on"
 
 
 def _signed(raw: npt.NDArray[np.uint16], bit: int) -> Array:

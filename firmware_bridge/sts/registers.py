@@ -29,6 +29,8 @@ ERROR_BITS = {
     32: "overload",
 }
 
+FATAL_ERRORS = 2 | 4 | 8 | 32  # sensor, temperature, current, overload: that servo no longer follows
+
 Access = Literal["r", "rw"]
 Area = Literal["eeprom", "sram"]
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.robots import Robot
+from firmware_bridge.robot import Robot
 from firmware_bridge.sts.calibration import Calibration
 from firmware_bridge.sts.codec import Codec
+from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.virtual_bus import VirtualBus
 from firmware_bridge.sts.virtual_servo import VirtualServo
 from firmware_bridge.sts.virtual_world import FirstOrderWorld, World
@@ -27,10 +28,10 @@ def make_servos(robot: Robot, calibration: Calibration) -> list[VirtualServo]:
     shafts = shaft_ticks(robot, calibration, robot.park_pose)
     for (name, joint), shaft in zip(calibration.joints, shafts, strict=True):
         eeprom = {
-            **robot.settings,
-            **(robot.gripper_settings if name in robot.grippers else {}),
+            **servos_of(robot).settings,
+            **(servos_of(robot).gripper_settings if name in robot.grippers else {}),
             "ID": joint.id,
-            "Model_Number": robot.model,
+            "Model_Number": servos_of(robot).model,
             "Homing_Offset": joint.homing_offset,
             "Min_Position_Limit": joint.range_min,
             "Max_Position_Limit": joint.range_max,

@@ -28,6 +28,7 @@ from typing import Any
 from firmware_bridge import robots
 from firmware_bridge.sts import calibration as calibrations
 from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.virtual_arm import make_bus
 from firmware_bridge.sts.virtual_bus import VirtualBus
 from firmware_bridge.sts.virtual_port import VirtualPort
@@ -41,9 +42,7 @@ def main() -> int:
     options = _options()
     robot = robots.find(options.robot)
     calibration = (
-        calibrations.load(options.calibration, robot.joints)
-        if options.calibration
-        else robots.shipped_calibration(robot)
+        calibrations.load(options.calibration, robot.joints) if options.calibration else shipped_calibration(robot)
     )
     bus = make_bus(robot, calibration)
     bus.wire_s = options.wire_ms / 1000.0

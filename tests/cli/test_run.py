@@ -65,6 +65,7 @@ def test_ctrl_c_parks_the_arm(bundle: Path, tmp_path: Path) -> None:
 def calibration_file(folder: Path) -> Path:
     """A LeRobot calibration of an SO-101."""
     from firmware_bridge.robots import find
+    from firmware_bridge.sts.robots import servos_of
 
     robot = find("so101")
     rows = {
@@ -72,7 +73,7 @@ def calibration_file(folder: Path) -> Path:
             key: getattr(joint, key)
             for key in ("id", "drive_mode", "homing_offset", "range_min", "range_max")
         }
-        for name, joint in zip(robot.joints, robot.virtual, strict=True)
+        for name, joint in zip(robot.joints, servos_of(robot).virtual, strict=True)
     }
     (folder / "arm.json").write_text(json.dumps(rows))
     return folder / "arm.json"

@@ -19,6 +19,7 @@ from edge.state import LoopEvent, LoopState, RunResult
 from firmware_bridge import robots
 from firmware_bridge.client import BridgeConfig
 from firmware_bridge.processes import Lines, spawn
+from firmware_bridge.sts.robots import shipped_calibration
 
 
 def sim_config(path: Path, **changes: Any) -> RunConfig:
@@ -102,7 +103,7 @@ class Servos:
 
     def __init__(self, folder: Path) -> None:
         robot = robots.find("so101")
-        joints = robots.shipped_calibration(robot).joints
+        joints = shipped_calibration(robot).joints
         self.calibration = folder / "arm.json"
         self.calibration.write_text(json.dumps({name: dataclasses.asdict(joint) for name, joint in joints}))
         self._process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101")

@@ -15,13 +15,14 @@ from firmware_bridge.client import BridgeConfig, Timing
 from firmware_bridge.processes import Lines, spawn
 from firmware_bridge.sts.bus import Bus, Patience
 from firmware_bridge.sts.line import SerialLine
+from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.virtual_arm import make_servos, shaft_ticks
 from firmware_bridge.sts.virtual_bus import VirtualBus
 from firmware_bridge.sts.virtual_port import VirtualPort
 from firmware_bridge.sts.virtual_world import Drive, FirstOrderWorld, Motion
 
 ROBOT = robots.find("so101")
-CALIBRATION = robots.shipped_calibration(ROBOT)
+CALIBRATION = shipped_calibration(ROBOT)
 
 
 class StillWorld(FirstOrderWorld):

@@ -11,13 +11,14 @@ from firmware_bridge.config import BridgeConfig
 from firmware_bridge.daemon import make_rules
 from firmware_bridge.loop import Loop
 from firmware_bridge.messages import FRAME, UNITS, Command, Info, Reply
-from firmware_bridge.robots import find, shipped_calibration
+from firmware_bridge.robots import find
 from firmware_bridge.safety.chunks import Door, Mailbox
 from firmware_bridge.safety.modes import Mode
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
-from firmware_bridge.sts.arm import Arm
+from firmware_bridge.sts.arm import StsArm
 from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.virtual_port import VirtualPort
 
 ROBOT = find("so101")
@@ -26,8 +27,9 @@ ROBOT = find("so101")
 @pytest.fixture
 def loop(bus: Bus, tmp_path: Path) -> Iterator[Loop]:
     config = BridgeConfig(robot="so101", port="sim")
-    arm = Arm(bus, ROBOT, shipped_calibration(ROBOT))
-    rules = make_rules(config, ROBOT, arm)
+    arm = StsArm(bus, ROBOT, shipped_calibration(ROBOT))
+    arm.learn(())
+    rules = make_rules(config, ROBOT, arm.facts)
     machine = StateMachine(rules, Mailbox(Door("so101", 6, 100.0, 500)))
     service = Service(f"ipc://{tmp_path}/s")
     low, high = tuple(rules.limits.lower), tuple(rules.limits.upper)

@@ -9,23 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firmware_bridge.driver import ArmState
 from firmware_bridge.errors import BridgeError, CommandRefused
 from firmware_bridge.messages import FRAME, UNITS, Chunk
 from firmware_bridge.safety.chunks import Door, Mailbox
 from firmware_bridge.safety.limits import Limits
 from firmware_bridge.safety.modes import ARMED, Mode, Reading, Rules, Step
+from firmware_bridge.safety.motion import Envelope
 from firmware_bridge.safety.state_machine import StateMachine
 
 JOINTS = ("lift", "gripper")
 RULES = Rules(
-    limits=Limits(JOINTS, np.array([-1.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0])),
+    envelope=Envelope(
+        Limits(JOINTS, np.array([-1.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0])),
+        acceleration=np.array([1e4, 1e4]),
+        lead=np.array([10.0, 10.0]),
+        dt=0.01,
+    ),
     servo_bounds=(np.array([-1.2, 0.0]), np.array([1.2, 1.0])),
     grippers=np.array([False, True]),
     park_pose=np.array([-1.0, 0.0]),
     park_speed=0.5,
-    dt=0.01,
     may_move=True,
     exit_policy="park",
+    holds_alone=True,
     silent_fault_s=0.2,
     client_timeout_s=0.5,
     park_after_s=1.0,
@@ -41,7 +48,8 @@ class Rig:
         self.machine = StateMachine(rules, Mailbox(Door("so101", 2, 100.0, 500)))
         self.measured = np.array([0.5, 0.5])
         self.fresh = np.array([True, True])
-        self.errors = (0, 0)
+        self.alarms = ("", "")
+        self.changed: tuple[str, ...] = ()
         self.stuck = False
         self.tick = 0
         self.steps: list[Step] = []
@@ -51,11 +59,19 @@ class Rig:
     def now(self) -> float:
         return self.tick * 0.01
 
+    @property
+    def state(self) -> ArmState:
+        rest = np.zeros(2)
+        warm, volts = np.full(2, 31.0), np.full(2, 7.4)
+        return ArmState(
+            self.measured, rest, rest, rest, warm, volts, (0, 0), self.alarms, self.changed, self.fresh
+        )
+
     def run(self, ticks: int) -> list[Step]:
         made = []
         for _ in range(ticks):
             self.tick += 1
-            step = self.machine.step(Reading(self.now, self.tick, self.measured, self.fresh, self.errors))
+            step = self.machine.step(Reading(self.now, self.tick, self.state))
             if step.torque is True:
                 self.machine.torque_is(True, self.measured)
             elif step.torque is False:
@@ -190,10 +206,9 @@ def test_one_missed_answer_only_holds() -> None:
 def test_a_servo_that_reports_overload_faults() -> None:
     rig = Rig()
     rig.raised()
-    rig.errors = (1, 0)  # voltage: shown, not fatal
     rig.run(5)
     assert rig.machine.mode is Mode.RUNNING
-    rig.errors = (32, 0)
+    rig.alarms = ("overload; what to do: let it cool", "")
     rig.run(1)
     assert rig.machine.mode is Mode.FAULT and "lift reports: overload" in rig.machine.fault
     with pytest.raises(CommandRefused, match="overload"):
@@ -255,7 +270,7 @@ def test_an_overload_while_holding_faults() -> None:
     rig = Rig()
     rig.do("arm")
     rig.run(1)
-    rig.errors = (0, 32)
+    rig.alarms = ("", "overload")
     rig.run(1)
     assert rig.machine.mode is Mode.FAULT and "gripper reports: overload" in rig.machine.fault
 
@@ -352,7 +367,7 @@ def test_random_words_never_send_a_goal_outside_an_armed_mode() -> None:
                     rig.machine.heard(rig.now)
                 elif word in ("silent", "error", "well"):
                     rig.fresh = np.array([word != "silent", True])
-                    rig.errors = (32 * (word == "error"), 0)
+                    rig.alarms = ("overload" * (word == "error"), "")
                 else:
                     rig.do(word)
             except BridgeError as refused:

@@ -13,10 +13,11 @@ from firmware_bridge import robots
 from firmware_bridge.errors import CalibrationError, ConfigError
 from firmware_bridge.sts import calibration
 from firmware_bridge.sts.codec import LEROBOT_MODES, Codec, from_lerobot, to_lerobot
+from firmware_bridge.sts.robots import shipped_calibration
 
 ROBOT = robots.find("so101")
-SHIPPED = robots.shipped_calibration(ROBOT)
-REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference" / "calibration"
+SHIPPED = shipped_calibration(ROBOT)
+REFERENCE = Path(__file__).resolve().parents[3].parent / "shared" / "reference" / "calibration"
 
 
 @pytest.mark.reference
