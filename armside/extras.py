@@ -15,10 +15,12 @@ EXTRAS: dict[str, dict[str, str]] = {
         "onnxruntime": "onnxruntime",
         "opencv-python-headless": "cv2",
         "pyserial": "serial",
+        "python-can": "can",
         "pyzmq": "zmq",
         "msgpack": "msgpack",
         "psutil": "psutil",
         "matplotlib": "matplotlib",
+        "tomlkit": "tomlkit",
     },
     "export": {
         "torch": "torch",

@@ -23,7 +23,7 @@ EXIT_POLICIES = ("park", "hold", "limp")
 class Timing:
     """Rates and patience, all in s unless named otherwise."""
 
-    rate_hz: float = 100.0
+    rate_hz: float = 0.0  # ticks; 0 = the robot's own rate, 100 for SO arms, 200 for YAM
     reply_timeout_s: float = 0.02  # for all servos of one request; the wire itself needs 1.4 ms
     retries: int = 1  # repeated requests to silent servos within a tick
     silent_fault_s: float = 0.5  # a servo silent for longer latches a fault
@@ -41,8 +41,8 @@ class BridgeConfig:
     virtual servos, which move without `live`. Raises ConfigError.
     """
 
-    robot: str  # "so101", "so100"
-    port: str  # "sim" or a device such as /dev/ttyACM0
+    robot: str  # a row of robots.py: "so101", "so100", "yam", "bi-yam"
+    port: str  # "sim", a device such as /dev/ttyACM0, a CAN channel such as can0 or slcan:/dev/ttyACM0
     calibration: str = ""  # path of a LeRobot calibration file; "" only with "sim": the shipped one
     live: bool = False
     exit_policy: str = "park"  # park: slowly to the park pose, then torque off; hold; limp
@@ -50,7 +50,19 @@ class BridgeConfig:
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # joint -> (lower, upper)
     speed: float = 3.0  # rad/s (gripper: 1/s), the fastest that any joint is commanded
     park_speed: float = 0.5  # rad/s
-    endpoint: str = ""  # ipc:// or tcp://127.0.0.1:PORT; "" = a private ipc path
+    acceleration: float = 0.0  # rad/s^2 of every joint; 0 = the robot's own
+    lead: float = 0.0  # rad that a command may run ahead of the measured joint; 0 = the robot's own
+    home_pose: Mapping[str, float] = field(default_factory=dict)  # as park_pose
+    floor: float | None = -0.01  # m, height of the table above the arm's base; None: no floor
+    keep_out: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # name -> x0 y0 z0 x1 y1 z1, m
+    self_collision: bool = True
+    bases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # "left" -> x y z yaw; m, rad
+    levels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # quantity -> warn, limit, stop
+    gripper: str = ""  # of a YAM: its type, damiao/grippers.py; "" = the usual one
+    id: str = ""  # which arm this is, the name of its profile; "" = the robot's name
+    endpoint: str = ""  # ipc:// or tcp://ADDRESS:PORT (not loopback: needs keys); "" = the id's own ipc path
+    keys: str = ""  # folder of CURVE keys, for an endpoint that other machines reach
+    black_box: str = ""  # file that takes all that the machine is told and answers; see black_box.py
     baud: int = 1_000_000
     timing: Timing = field(default_factory=Timing)
 
@@ -66,7 +78,8 @@ class BridgeConfig:
                 )
             )
         positive = {"speed": self.speed, "park_speed": self.park_speed}
-        positive |= {key: value for key, value in dataclasses.asdict(self.timing).items() if key != "retries"}
+        may_be_0 = ("retries", "rate_hz")
+        positive |= {key: value for key, value in dataclasses.asdict(self.timing).items() if key not in may_be_0}
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(sentence(name, expected="a number > 0", got=value))
@@ -104,7 +117,11 @@ class BridgeConfig:
             raise ConfigError(sentence("the bridge's configuration", expected="an object", got=type(data)))
         timing = _build(Timing, data.pop("timing", {}))
         limits = {joint: (float(low), float(high)) for joint, (low, high) in data.pop("limits", {}).items()}
-        config: BridgeConfig = _build(cls, {**data, "timing": timing, "limits": limits})
+        rows = {
+            key: {name: tuple(float(number) for number in row) for name, row in data.pop(key, {}).items()}
+            for key in ("keep_out", "bases", "levels")
+        }
+        config: BridgeConfig = _build(cls, {**data, **rows, "timing": timing, "limits": limits})
         return config
 
 

@@ -6,12 +6,13 @@ step; a tick that starts late is counted, and ticks that passed meanwhile are sk
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,9 @@ class Counts:
     seq: int = 0
     late_ticks: int = 0
     worst_lateness_s: float = 0.0
+    lateness_s: float = 0.0
     clamped_total: int = 0
+    clamps: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 class Loop:
@@ -68,6 +71,7 @@ class Loop:
             now = time.monotonic()
             missed = int((now - due) / period)
             self.counts.late_ticks += missed
+            self.counts.lateness_s = now - due
             self.counts.worst_lateness_s = max(self.counts.worst_lateness_s, now - due)
             self._tick += missed
             self._consider_leaving(now)
@@ -176,6 +180,7 @@ class Loop:
         machine, counts = self.machine, self.counts
         counts.seq += 1
         counts.clamped_total += bool(step.clamped)
+        counts.clamps.update(step.clamped)
         self.service.publish(
             Status(
                 seq=counts.seq,
@@ -193,11 +198,14 @@ class Loop:
                 temperature=state.temperature,
                 voltage=state.voltage,
                 servo_errors=state.errors,
+                alarms=state.alarms,
                 fresh=tuple(state.fresh.tolist()) if self._lost is None else (False,) * len(state.fresh),
                 late_ticks=counts.late_ticks,
+                lateness_s=counts.lateness_s,
                 worst_lateness_s=counts.worst_lateness_s,
                 clamped=step.clamped,
                 clamped_total=counts.clamped_total,
+                clamp_counts=tuple(counts.clamps.items()),
                 chunk_seq=machine.mailbox.chunk_seq,
                 fault=machine.fault,
                 note=machine.note,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from firmware_bridge.errors import ChunkRefused, ProtocolMismatch, sentence
 
-PROTOCOL = 1
+PROTOCOL = 2
 UNITS = "si"  # rad, gripper 0..1
 FRAME = "arm"  # zero = middle of the calibrated range, sign = the servo's
 
@@ -85,11 +85,14 @@ class Status:
     temperature: Array  # [D] float64, degrees Celsius
     voltage: Array  # [D] float64, V
     servo_errors: tuple[int, ...]  # [D] error bits of each servo's last frame, registers.ERROR_BITS
+    alarms: tuple[str, ...]  # [D] "" or why that servo no longer follows, in words
     fresh: tuple[bool, ...]  # [D] answered in this tick
     late_ticks: int  # ticks of the grid that were missed so far
-    worst_lateness_s: float  # s, worst start of a tick against its place on the grid
+    lateness_s: float  # s, start of this tick against its place on the grid
+    worst_lateness_s: float  # s, worst so far
     clamped: tuple[str, ...]  # what was limited in this tick: "elbow_flex upper", "speed elbow_flex"
     clamped_total: int  # ticks so far in which anything was limited
+    clamp_counts: tuple[tuple[str, int], ...]  # ticks so far for each text of `clamped`
     chunk_seq: int  # status_seq of the chunk being followed, -1 when none
     fault: str  # "" or the whole text of the latched fault
     note: str  # why the arm holds, where the mode alone does not say it; else ""
@@ -120,13 +123,19 @@ class Info:
     """What does not change while a bridge runs; the answer to Command("hello")."""
 
     arm: str
+    id: str  # which arm this is: its profile's name, or the robot's
     joints: tuple[str, ...]  # in the order of every [D] above
+    grippers: tuple[str, ...]
     lower: tuple[float, ...]  # [D] tightest limits, rad, gripper 0..1
     upper: tuple[float, ...]
+    speed: tuple[float, ...]  # [D] rad/s, gripper 1/s: the fastest command
+    park_pose: tuple[float, ...]  # [D]
+    home_pose: tuple[float, ...]  # [D]
     rate_hz: float
     live: bool
     port: str
     calibration: str  # path, or "shipped" for the virtual arm
+    fingerprint: str  # of that calibration
     units: str
     frame: str
     exit_policy: str

@@ -198,7 +198,7 @@ class StateMachine:
         named = zip(self.rules.limits.joints, reading.state.alarms, strict=True)
         bad = [f"{name}: {alarm}" for name, alarm in named if alarm]
         if bad:
-            raise CommandRefused(sentence("a servo reports an error", got="; ".join(bad)))
+            raise CommandRefused(sentence("a servo reports an error", got="; ".join(bad), do="clear it, then again"))
         low, high = self.rules.servo_bounds
         outside = (reading.state.position < low - OUTSIDE) | (reading.state.position > high + OUTSIDE)
         outside &= ~self.rules.grippers

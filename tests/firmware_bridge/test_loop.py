@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.config import BridgeConfig
-from firmware_bridge.daemon import make_rules
+from firmware_bridge.config import BridgeConfig, Timing
 from firmware_bridge.loop import Loop
-from firmware_bridge.messages import FRAME, UNITS, Command, Info, Reply
+from firmware_bridge.messages import Command, Reply
 from firmware_bridge.robots import find
+from firmware_bridge.rules import make_info, make_rules
 from firmware_bridge.safety.chunks import Door, Mailbox
 from firmware_bridge.safety.modes import Mode
 from firmware_bridge.safety.state_machine import StateMachine
@@ -26,14 +26,13 @@ ROBOT = find("so101")
 
 @pytest.fixture
 def loop(bus: Bus, tmp_path: Path) -> Iterator[Loop]:
-    config = BridgeConfig(robot="so101", port="sim")
+    config = BridgeConfig(robot="so101", port="sim", timing=Timing(rate_hz=100.0))
     arm = StsArm(bus, ROBOT, shipped_calibration(ROBOT))
     arm.learn(())
     rules = make_rules(config, ROBOT, arm.facts)
     machine = StateMachine(rules, Mailbox(Door("so101", 6, 100.0, 500)))
     service = Service(f"ipc://{tmp_path}/s")
-    low, high = tuple(rules.limits.lower), tuple(rules.limits.upper)
-    info = Info("so101", ROBOT.joints, low, high, 100.0, True, "pty", "shipped", UNITS, FRAME, "park", "", 1)
+    info = make_info(config, ROBOT, rules, arm.facts, "pty", "")
     yield Loop(arm, machine, service, info, config)
     service.close()
 
