@@ -376,5 +376,5 @@ def test_random_words_never_send_a_goal_outside_an_armed_mode() -> None:
             step = rig.run(1)[0]
             if step.goal is not None:
                 assert rig.machine.mode in ARMED and rig.fresh.all() and rig.machine.torque == "on"
-                assert (np.abs(step.goal - last) <= RULES.limits.speed * RULES.dt + 1e-9).all()
+                assert (np.abs(step.goal - last) <= RULES.limits.speed * RULES.envelope.dt + 1e-9).all()
             rig.run(rng.choice([0, 3, 30]))
