@@ -7,6 +7,7 @@ gives the next command and what was cut from the wish. Knows nothing of servos, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,17 @@ import numpy.typing as npt
 from firmware_bridge.safety.limits import Limits, limit
 
 Array = npt.NDArray[np.float64]
+
+
+class Clearance(Protocol):
+    """How far an arm's links are from what they must not touch. Deterministic, no I/O."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """[C] what each column means: "floor: gripper", "left forearm - right hand"."""
+
+    def clearance(self, poses: Array) -> Array:
+        """Free space of `poses` [K, D] (rad, gripper 0..1) as [K, C], m; negative = inside."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +44,7 @@ class Envelope:
     acceleration: Array  # [D] rad/s^2, gripper 1/s^2
     lead: Array  # [D] rad, gripper 1: how far a command may run ahead of the measured joint
     dt: float  # s, one tick
+    workspace: Clearance | None = None  # None: nothing around the arm is known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
