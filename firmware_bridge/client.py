@@ -17,8 +17,9 @@ from firmware_bridge.errors import (
     ProtocolMismatch,
 )
 from firmware_bridge.launch import BridgeHandle, start_bridge
-from firmware_bridge.link import BridgeClient
+from firmware_bridge.link import BridgeClient, connect_bridge
 from firmware_bridge.messages import FRAME, UNITS, Chunk, Info, Reply, Status
+from firmware_bridge.registry import Running, all_running, find_running
 
 __all__ = [
     "FRAME",
@@ -38,7 +39,11 @@ __all__ = [
     "PortError",
     "ProtocolMismatch",
     "Reply",
+    "Running",
     "Status",
     "Timing",
+    "all_running",
+    "connect_bridge",
+    "find_running",
     "start_bridge",
 ]

@@ -22,10 +22,11 @@ from firmware_bridge.config import SIM, BridgeConfig
 from firmware_bridge.drivers import open_arm, virtual_port
 from firmware_bridge.errors import BridgeError, ConfigError, sentence, to_wire
 from firmware_bridge.loop import Loop
+from firmware_bridge.registry import default_endpoint
 from firmware_bridge.rules import make_door, make_info, make_rules
 from firmware_bridge.safety.chunks import Mailbox
 from firmware_bridge.safety.state_machine import StateMachine
-from firmware_bridge.service import Service, default_endpoint
+from firmware_bridge.service import Service
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -58,7 +59,9 @@ def _run(config: BridgeConfig, owned: bool, stack: contextlib.ExitStack) -> int:
     for line in arm.facts.report:
         print(f"bridge: {line}", file=sys.stderr)
     rules = make_rules(config, robot, arm.facts)
-    service = Service(config.endpoint or default_endpoint(robot.name))
+    service = Service(
+        config.endpoint or default_endpoint(config.id or robot.name, "" if config.id else str(os.getpid()))
+    )
     stack.callback(service.close)
     machine = StateMachine(rules, Mailbox(make_door(config, robot)))
     if config.may_move:

@@ -17,6 +17,7 @@ import zmq
 
 from firmware_bridge.errors import BridgeGone, from_wire, sentence
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, pack, unpack
+from firmware_bridge.registry import all_running, find_running
 
 HEARTBEAT_S = 0.1  # how often reading statuses also tells the bridge that its driver lives
 STATUS_QUEUE = 200_000  # statuses kept for a client that does not read: over 30 minutes at 100 Hz
@@ -29,7 +30,7 @@ class BridgeClient:
     bridge holds, and after `park_after_s` parks. Watching never makes a client the driver.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float = 2.0) -> None:
+    def __init__(self, endpoint: str, timeout_s: float = 2.0, keys: str = "") -> None:
         """Connect. Raises BridgeGone when nothing answers, ProtocolMismatch for another version."""
         self.endpoint = endpoint
         self._timeout_s = timeout_s
@@ -191,3 +192,18 @@ class BridgeClient:
             f"the bridge at {self.endpoint} {what}",
             do="see its last words on stderr; the servos keep their last goal and torque",
         )
+
+
+def connect_bridge(where: str, keys: str = "") -> BridgeClient:
+    """A client of the running bridge named by an arm's id or by an endpoint.
+
+    Raises BridgeGone when none runs or answers, ConfigError for a bad id or missing keys.
+    """
+    if "://" in where:
+        return BridgeClient(where, keys=keys)
+    running = find_running(where)
+    if running is None:
+        others = ", ".join(item.id for item in all_running()) or "none"
+        what = f"no bridge for {where!r} runs on this machine"
+        raise BridgeGone(sentence(what, got=f"running: {others}", do="start it, or name its endpoint"))
+    return BridgeClient(running.endpoint, keys=keys or running.keys)

@@ -6,7 +6,6 @@ Takes a function that answers messages; never blocks the tick. Knows nothing of 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +20,6 @@ MESSAGES_AT_ONCE = 64
 IPC_PATH_MAX = 100  # sun_path has 108 bytes
 # (client, message or the error that reading it raised) -> the answer, None for a word without one
 Answer = Callable[[bytes, Message | BridgeError], Message | None]
-
-
-def default_endpoint(robot: str) -> str:
-    """An ipc path in a folder that only this user may enter. Raises ConfigError."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    folder = Path(base) / f"armside-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
-        raise ConfigError(sentence(f"{folder}", expected="a folder of this user alone", do=f"remove {folder}"))
-    return f"ipc://{folder}/{robot}-{os.getpid()}"
 
 
 class Service:
