@@ -148,7 +148,7 @@ def test_each_key_is_a_field() -> None:
 def test_without_a_type_or_with_a_wrong_one() -> None:
     with pytest.raises(UsageError, match="has no type; what to do: armside robot set blue type=so101"):
         parse("speed = 1\n", "blue")
-    with pytest.raises(UsageError, match="so101.*; got: panda"):
+    with pytest.raises(UsageError, match=r"so101.*; got: panda"):
         parse('type = "panda"\n', "blue")
 
 
