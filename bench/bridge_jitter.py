@@ -138,9 +138,8 @@ def main() -> int:
     if options.json:
         print(json.dumps(results, indent=2))
         return 0
-    print(
-        "| rate | side | late p50 us | p99 us | worst us | missed ticks | CPU us per tick |\n|---|---|---|---|---|---|---|"
-    )
+    print("| rate | side | late p50 us | p99 us | worst us | missed ticks | CPU us per tick |")
+    print("|---|" + "---|" * 6)
     for result in results:
         show(result)
     return 0
