@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 
+from edge.attach import Handle
 from edge.loop import Loop
-from firmware_bridge.client import BridgeGone, BridgeHandle, CommandRefused
+from firmware_bridge.client import BridgeGone, CommandRefused
 
 
 class Leaving:
-    """Leaves the arm by the configured exit policy and ends the bridge, once, from wherever the run stops."""
+    """Leaves the arm by the exit policy and ends or lets go of the bridge, once, from wherever the run stops."""
 
-    def __init__(self, handle: BridgeHandle) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._farewell: str | None = None
 
     def leave(self, loop: Loop | None = None) -> str:
-        """Parks where configured (recording it all; Ctrl-C once more holds instead), then ends the bridge."""
+        """Parks where configured (recording it all; Ctrl-C once more holds instead), then closes it."""
         if self._farewell is None:
             policy, note = self._park(loop) if loop is not None and self._parks() else ("", "")
             try:
@@ -27,13 +28,13 @@ class Leaving:
         return self._farewell
 
     def _parks(self) -> bool:
-        return self._handle.config.may_move and self._handle.config.exit_policy == "park"
+        return self._handle.client.info.live and self._handle.exit_policy == "park"
 
     def _park(self, loop: Loop) -> tuple[str, str]:
         """Follows the parking to its end. Gives another exit policy where it was cut short, and a note."""
         client, control = loop.parts.client, loop.parts.control
         seen = control.interrupts
-        deadline = time.monotonic() + self._handle.config.timing.park_timeout_s
+        deadline = time.monotonic() + self._handle.leaving_s
         try:
             reply = client.park()
             while time.monotonic() < deadline:

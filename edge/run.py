@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 
+from edge.attach import Attach, Handle, open_bridge
 from edge.cameras import check_slots, open_cameras
 from edge.control import Control, signals
 from edge.convert import check_fit
@@ -24,7 +25,6 @@ from edge.session import Session, camera_slots
 from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
 from episodes.writer import require_free
-from firmware_bridge.client import BridgeHandle, start_bridge
 from policy_spec.bundle import open_bundle
 from policy_spec.errors import sentence
 from policy_spec.frames import frame
@@ -62,7 +62,9 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
 
     with contextlib.ExitStack() as stack:
         say("starting", f"the bridge of {config.bridge.robot} on {config.bridge.port}")
-        handle = start_bridge(config.bridge)
+        handle = open_bridge(config.bridge)
+        if isinstance(config.bridge, Attach):
+            say("attached", f"to the bridge that runs: {config.bridge.where}, on {config.bridge.port}")
         left = stack.enter_context(Leaving(handle))
         check_fit(handle.client.info, tag, joint_frame)
         slots = camera_slots(tag, bundle.manifest.cameras)
@@ -74,7 +76,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
             in_background(lambda: Session.open(config.bundle, norm_tag=config.norm_tag, threads=config.threads or None))
         )
         say("ready", f"{session.engine.name}; golden reproduced within {session.ready.golden.error:.2g}")
-        took, oldest = session.ready.first_call_s, config.bridge.timing.max_observation_age_s
+        took, oldest = session.ready.first_call_s, handle.oldest_s
         if took > oldest:
             text = f"the first prediction took {took:.1f} s; the bridge refuses observations older than {oldest:g} s"
             say(
@@ -88,10 +90,10 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         recorder = Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
         parts = Parts(handle.client, cameras, predictor, joint_frame, recorder or NoRecorder(), control, ui)
         loop = Loop(_loop_config(config, tag, handle, session), parts)
-        return _drive(loop, left, config)
+        return _drive(loop, handle, left, config)
 
 
-def _loop_config(config: RunConfig, tag: NormTag, handle: BridgeHandle, session: Session) -> LoopConfig:
+def _loop_config(config: RunConfig, tag: NormTag, handle: Handle, session: Session) -> LoopConfig:
     rate_hz = handle.client.info.rate_hz
     return LoopConfig(
         task=config.task,
@@ -104,13 +106,13 @@ def _loop_config(config: RunConfig, tag: NormTag, handle: BridgeHandle, session:
     )
 
 
-def _drive(loop: Loop, left: Leaving, config: RunConfig) -> RunResult:
+def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig) -> RunResult:
     """Arms, loops, leaves the arm, closes the recording; whatever happens, in this order."""
     parts, started = loop.parts, time.monotonic()
     ending: Ending = ExitReason.BRIDGE, "the run broke off"
     try:
         if not parts.control.interrupts:
-            _arm(loop)
+            _arm(loop, handle)
         ending = loop.run()
     finally:
         seconds = time.monotonic() - started
@@ -133,10 +135,10 @@ def _drive(loop: Loop, left: Leaving, config: RunConfig) -> RunResult:
     )
 
 
-def _arm(loop: Loop) -> None:
+def _arm(loop: Loop, handle: Handle) -> None:
     """Torque on with goal = present; a port that is not live stays a shadow, and that is said."""
     client = loop.parts.client
     if client.info.live:
-        loop.event("armed", client.arm().text)
+        loop.event("armed", handle.take())
     else:
         loop.event("shadow", f"{client.info.port} is not live: goals are computed and shown, none is sent")

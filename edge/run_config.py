@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edge.attach import Attach
 from edge.camera import CameraPatience
 from edge.schedule import Rhythm
 from episodes.layout import RunHeader
@@ -23,7 +24,7 @@ class RunConfig:
     """What a user chooses for a run."""
 
     bundle: Path
-    bridge: BridgeConfig
+    bridge: BridgeConfig | Attach  # start one, or use the one that runs
     cameras: Mapping[str, str]  # slot -> source
     task: str
     frame: str  # a name of policy_spec.frames, never inferred
@@ -75,9 +76,7 @@ def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info,
             "precision": manifest.precision,
             "source": dataclasses.asdict(manifest.source),
             "engine": engine,
-            "port": config.bridge.port
-            if config.bridge.port == info.port
-            else f"{config.bridge.port} ({info.port})",
+            "port": config.bridge.port if config.bridge.port == info.port else f"{config.bridge.port} ({info.port})",
             "live": info.live,
             "exit_policy": info.exit_policy,
             "calibration": info.calibration,
