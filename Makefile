@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INPUTS = pyproject.toml constraints.txt
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test lint coverage mutation wheel clean
 demo: $(VENV)/.stamp-demo
 	$(VENV)/bin/armside demo
 
@@ -19,6 +19,17 @@ lint: $(VENV)/.stamp-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# The safety core must be covered whole, every line and every branch, by its own tests.
+coverage: $(VENV)/.stamp-test
+	$(VENV)/bin/python -m coverage run -m pytest -q tests/firmware_bridge/safety
+	$(VENV)/bin/python -m coverage report
+
+# Minutes: thousands of mutants of the safety core, each against its tests. Survivors are explained in docs/safety.md.
+mutation: $(VENV)/.stamp-test
+	$(PIP) install -q -c constraints.txt -e '.[mutation]'
+	$(VENV)/bin/mutmut run >mutmut.log || true
+	$(VENV)/bin/mutmut results
 
 wheel: $(VENV)/.stamp-test
 	$(VENV)/bin/python -m build --wheel --outdir dist .
