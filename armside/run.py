@@ -8,42 +8,33 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from armside.arm_args import ArmChoice, add_arm_arguments, add_exit_arguments, choose, frame_of
 from policy_spec.errors import UsageError, sentence
 
 if TYPE_CHECKING:
     from edge.run import RunConfig
     from edge.state import RunResult
 
-SIM = "sim"
-# The virtual arm is calibrated by us, so its frame is known; of a real arm only its owner knows it.
-SIM_FRAME = "so101-molmoact2"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    from firmware_bridge.config import EXIT_POLICIES
-    from firmware_bridge.robots import ROBOTS
     from policy_spec.frames import frame_names
 
+    parser.epilog = (
+        "examples: armside run BUNDLE --robot so101 --port sim --camera cam0=test --camera cam1=test --task 'wave'; "
+        "armside run BUNDLE --robot blue --live --task 'pick up the cube' --record runs/1"
+    )
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder that armside export wrote")
-    arm = parser.add_argument_group("the arm")
-    arm.add_argument("--robot", choices=ROBOTS, default="so101", help="which arm (default: so101)")
-    arm.add_argument("--port", required=True, help="sim: virtual servos; or the arm's serial port such as /dev/ttyACM0")
-    arm.add_argument("--live", action="store_true", help="send goals to a real port; without it none is sent")
-    arm.add_argument("--calibration", metavar="FILE", help="LeRobot's calibration file of this arm; sim has its own")
+    arm = parser.add_argument_group("the arm", "A bridge of this robot that runs already is used, and goes on.")
+    add_arm_arguments(arm)
     arm.add_argument(
         "--joint-frame",
         choices=frame_names(),
-        help=f"the policy's joint convention, never guessed for a real arm (sim: {SIM_FRAME})",
+        help="the policy's joint convention, never guessed for a real arm (sim: known)",
     )
-    arm.add_argument(
-        "--exit",
-        choices=EXIT_POLICIES,
-        default="park",
-        help="how the arm is left: parked slowly and then torque off, held, or limp where it is (default: park)",
-    )
+    add_exit_arguments(arm, "park")
     arm.add_argument("--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded")
     arm.add_argument(
         "--max-observation-age",
@@ -58,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SLOT=SOURCE",
-        help="once for each slot of the policy: an index, device, video file, image folder, URL, or test",
+        help="once for each slot of the policy: an index, device, video file, image folder, URL, or test; "
+        "beats the profile's of that slot",
     )
     policy.add_argument("--norm-tag", metavar="TAG", help="needed where the checkpoint has several")
     policy.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
@@ -89,40 +81,29 @@ def run(args: argparse.Namespace) -> int:
     from edge.control import Control
     from edge.run import run as run_policy
 
-    config = make_config(args)
+    refuse_unfit(args)
+    choice = choose(args, exit=args.exit, speed=args.speed, max_observation_age_s=args.max_observation_age)
+    config = make_config(args, choice)
     control = Control()
-    if args.port != SIM and not args.live:
-        print(f"{args.port} is read, and no goal is sent to it: --live was not given", file=sys.stderr)
+    if not (choice.simulated or choice.live):
+        print(f"{config.bridge.port} is read, and no goal is sent to it: --live was not given", file=sys.stderr)
     with RunConsole(control) as console:
         result = run_policy(config, control, console)
     return say_ending(result)
 
 
-def make_config(args: argparse.Namespace) -> RunConfig:
+def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
     """The run as the rooms want it. Raises UsageError for what the command line alone shows to be wrong."""
     from edge.run import RunConfig
-    from firmware_bridge.client import BridgeConfig
-    from firmware_bridge.config import Timing
 
-    real = args.port != SIM
-    refuse_unfit(args, real)
-    settings: dict[str, Any] = {"speed": args.speed} if args.speed is not None else {}
-    if args.max_observation_age is not None:
-        settings["timing"] = Timing(max_observation_age_s=args.max_observation_age)
-    bridge = BridgeConfig(
-        robot=args.robot,
-        port=args.port,
-        calibration=args.calibration or "",
-        live=args.live,
-        exit_policy=args.exit,
-        **settings,
-    )
+    calibration = calibration_of(choice)
+    frame = frame_of(choice, args.joint_frame)
     return RunConfig(
         bundle=args.bundle,
-        bridge=bridge,
-        cameras=parse_cameras(args.camera),
+        bridge=choice.bridge(),
+        cameras={**choice.profile.cameras, **parse_cameras(args.camera)},
         task=args.task,
-        frame=args.joint_frame or SIM_FRAME,
+        frame=frame,
         norm_tag=args.norm_tag,
         seed=args.seed,
         execute=args.execute,
@@ -132,28 +113,27 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         image_format=args.record_images,
         threads=args.threads,
         verify=args.verify,
-        half_ranges=half_ranges(args.robot, args.calibration),
+        half_ranges=half_ranges(choice.profile.type, calibration),
     )
 
 
-def refuse_unfit(args: argparse.Namespace, real: bool) -> None:
-    """What a real arm needs, and numbers that cannot be."""
-    if real and not args.calibration:
+def calibration_of(choice: ArmChoice) -> str | None:
+    """The calibration file of the arm, None for a virtual one's own. UsageError for a real arm without."""
+    if choice.info is not None:
+        return None if choice.info.calibration == "shipped" else choice.info.calibration
+    if not choice.simulated and choice.profile.port and not choice.profile.calibration:
         raise UsageError(
             sentence(
-                f"a real arm on {args.port} needs its calibration",
-                expected="--calibration FILE, as LeRobot writes it",
+                f"a real arm on {choice.profile.port} needs its calibration",
+                expected="--calibration FILE, as LeRobot writes it, or calibration in its profile",
                 do="give the file that belongs to this very arm; --port sim needs none",
             )
         )
-    if real and not args.joint_frame:
-        raise UsageError(
-            sentence(
-                "a real arm needs the policy's joint frame by name",
-                expected="--joint-frame so101-molmoact2 (the released SO-100/101 policies) or another",
-                do="look at what the policy was trained with: frames look alike and differ by 90 degrees",
-            )
-        )
+    return choice.profile.calibration or None
+
+
+def refuse_unfit(args: argparse.Namespace) -> None:
+    """Numbers that cannot be."""
     positive = ("rate", "duration", "speed", "max_observation_age")
     for name, value in ((f"--{word.replace('_', '-')}", getattr(args, word)) for word in positive):
         if value is not None and not 0 < value < 1e6:
@@ -180,14 +160,19 @@ def parse_cameras(given: Sequence[str]) -> dict[str, str]:
     return cameras
 
 
-def half_ranges(robot_name: str, file: str | None) -> tuple[float, ...]:
-    """Half of each joint's calibrated range in rad, gripper left out: what some joint frames count in."""
+def half_ranges(robot_name: str, file: str | None) -> tuple[float, ...] | None:
+    """Half of each joint's calibrated range in rad, gripper left out: what some joint frames count in.
+
+    None for arms that have no calibrated ranges (YAM).
+    """
     from firmware_bridge import robots
     from firmware_bridge.sts import calibration
     from firmware_bridge.sts.codec import Codec
     from firmware_bridge.sts.robots import shipped_calibration
 
     robot = robots.find(robot_name)
+    if robot.family != "sts":
+        return None
     known = calibration.load(file, robot.joints) if file else shipped_calibration(robot)
     lower, upper = Codec.of(known, robot.grippers).bounds()
     joints = zip(robot.joints, lower, upper, strict=True)
