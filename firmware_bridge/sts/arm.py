@@ -1,7 +1,7 @@
 """An STS3215 arm on one bus: connect, check, read everything, send goals. SI outside, ticks inside.
 
-Takes a Bus, a Robot row and its Calibration. Decides nothing about when to move (state_machine.py) or
-how far (limits.py); every method does what it is asked, once, and raises a ServoError when it could not.
+Takes a Bus, a Robot row and its Calibration. Decides nothing about when to move or how far (safety/);
+every method does what it is asked, once, and raises a ServoError when it could not.
 """
 
 from __future__ import annotations
@@ -10,24 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.driver import ArmState, Facts
-from firmware_bridge.errors import CalibrationMismatch, NoAnswer, ServoMissing, ServoWrong, sentence
+from firmware_bridge.errors import CalibrationMismatch, ServoMissing, ServoWrong, sentence
 from firmware_bridge.robot import Robot
+from firmware_bridge.sts.alarms import alarm_text
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.calibration import Calibration
+from firmware_bridge.sts.changed import words
 from firmware_bridge.sts.codec import Codec
-from firmware_bridge.sts.registers import (
-    CURRENT_UNIT_A,
-    FATAL_ERRORS,
-    LOAD_UNIT,
-    MULTI_TURN_BIT,
-    REGISTERS,
-    TELEMETRY_ADDRESS,
-    TELEMETRY_LENGTH,
-    VOLTAGE_UNIT_V,
-    error_text,
-)
+from firmware_bridge.sts.memory import Memory, no_answer
+from firmware_bridge.sts.registers import MULTI_TURN_BIT, REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.scan import probe_echo, scan
+from firmware_bridge.sts.telemetry import Block
+from firmware_bridge.sts.torque import Torque
 
 Array = npt.NDArray[np.float64]
 EEPROM_OF_CALIBRATION = (
@@ -35,22 +30,6 @@ EEPROM_OF_CALIBRATION = (
     ("Min_Position_Limit", "range_min"),
     ("Max_Position_Limit", "range_max"),
 )
-# Registers 56..70, see registers.py; a row per servo.
-_TELEMETRY = np.dtype(
-    [
-        ("position", "<u2"),
-        ("velocity", "<u2"),
-        ("load", "<u2"),
-        ("voltage", "u1"),
-        ("temperature", "u1"),
-        ("written", "u1"),
-        ("status", "u1"),
-        ("moving", "u1"),
-        ("target", "<u2"),
-        ("current", "<u2"),
-    ]
-)
-assert _TELEMETRY.itemsize == TELEMETRY_LENGTH
 
 
 class StsArm:
@@ -63,10 +42,28 @@ class StsArm:
         self.calibration = calibration
         self.codec = Codec.of(calibration, robot.grippers)
         self.ids = tuple(joint.id for _, joint in calibration.joints)
-        self._raw = {servo: bytes(TELEMETRY_LENGTH) for servo in self.ids}
+        self.names = tuple(name for name, _ in calibration.joints)
+        self.memory = Memory(bus, self.ids)
+        self.switch = Torque(bus, self.ids, self.names, self.memory)
+        self._block = Block(self.ids)
         self._errors = dict.fromkeys(self.ids, 0)
 
-    # -- connecting; writes nothing
+    # -- connecting; writes nothing but what `adopt` says
+
+    def adopt(self) -> tuple[str, ...]:
+        """Freeze what holds, at its measured position; the first thing after opening a port again.
+
+        Needs no connect before. Returns what was found, for Facts.report.
+        """
+        frozen = self.switch.freeze()
+        report = []
+        if frozen.holding:
+            report.append(f"found holding, frozen where they are: {self._of(frozen.holding)}")
+        if frozen.holding and frozen.limp:
+            report.append(f"found without torque, left limp: {self._of(frozen.limp)}; the arm holds only in part")
+        if frozen.silent:
+            report.append(f"silent when looked for a held arm: {self._of(frozen.silent)}")
+        return tuple(report)
 
     def connect(self) -> None:
         """Find every servo and compare its memory with the calibration.
@@ -82,8 +79,9 @@ class StsArm:
             raise ServoMissing(
                 sentence(f"missing servo ids: {', '.join(missing)}", expected=list(self.ids), got=got, do=do)
             )
+        self.memory.load()
         for name, servo in self._named():
-            model = self.bus.read(servo, "Model_Number")
+            model = self.memory.value(servo, "Model_Number")
             if model != self.servos.model:
                 do = f"connect a {self.robot.name} arm, or choose the robot that this is"
                 what = f"model number of servo {servo} ({name})"
@@ -91,12 +89,16 @@ class StsArm:
         self._compare_calibration()
 
     def _compare_calibration(self) -> None:
+        wanted = {
+            register: [getattr(joint, field) for _, joint in self.calibration.joints]
+            for register, field in EEPROM_OF_CALIBRATION
+        }
         wrong = []
-        for name, servo in self._named():
-            for register, field in EEPROM_OF_CALIBRATION:
-                want, got = getattr(self.calibration[name], field), self.bus.read(servo, register)
-                if want != got:
-                    wrong.append(f"{name} {register}: file {want}, servo {got}")
+        for row, (name, servo) in enumerate(self._named()):
+            for register, values in wanted.items():
+                got = self.memory.value(servo, register)
+                if values[row] != got:
+                    wrong.append(f"{name} {register}: file {values[row]}, servo {got}")
         if wrong:
             raise CalibrationMismatch(
                 sentence(
@@ -106,6 +108,7 @@ class StsArm:
                     do="name this arm's own file, or calibrate it again",
                 )
             )
+        self.memory.watch(wanted)
 
     # -- settings; only for an arm that may move
 
@@ -114,15 +117,16 @@ class StsArm:
 
         Skipped for a servo whose torque is on: its arm may be raised. Returns what was written or skipped.
         """
+        self.memory.load()
         report = []
         for name, servo in self._named():
             wanted = {**self.servos.settings}
             if name in self.robot.grippers:
                 wanted |= self.servos.gripper_settings
-            phase = self.bus.read(servo, "Phase")
+            phase = self.memory.value(servo, "Phase")
             if phase & MULTI_TURN_BIT:  # readings would leave 0..4095 (lerobot PR #3373)
                 wanted["Phase"] = phase & ~MULTI_TURN_BIT
-            differing = {reg: value for reg, value in wanted.items() if self.bus.read(servo, reg) != value}
+            differing = {reg: value for reg, value in wanted.items() if self.memory.value(servo, reg) != value}
             if not differing:
                 continue
             if self.bus.read(servo, "Torque_Enable"):
@@ -137,41 +141,56 @@ class StsArm:
                 self.bus.write(servo, "Lock", 1)
             if "Max_Torque_Limit" in differing:  # copied to the live limit at power-on only
                 self.bus.write(servo, "Torque_Limit", differing["Max_Torque_Limit"])
+        if report:
+            self.memory.load()
         return tuple(report)
 
     def learn(self, report: tuple[str, ...]) -> None:
         """Fill in `facts` after connecting. Raises NoAnswer."""
         lower, upper = self.codec.bounds()
-        torque, calibration = self.torque(), self.calibration
-        self.facts = Facts(lower, upper, torque, calibration.source, calibration.fingerprint, report)
+        holding = self._holding()
+        limp = [servo for servo in self.ids if servo not in holding]
+        if holding and limp:
+            report += (f"torque is on in {self._of(holding)}, off in {self._of(limp)}: the arm holds only in part",)
+        torque = "on" if holding else "off"
+        self.facts = Facts(lower, upper, torque, self.calibration.source, self.calibration.fingerprint, report)
 
     # -- each tick
 
     def read(self) -> ArmState:
-        """Registers 56..70 of every servo in one request."""
-        answer = self.bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, self.ids)
-        for servo, frame in answer.frames.items():
-            self._raw[servo] = frame.data[:TELEMETRY_LENGTH]
-            self._errors[servo] = frame.error
-        rows = np.frombuffer(b"".join([self._raw[servo] for servo in self.ids]), _TELEMETRY)
-        errors = tuple(self._errors[servo] | int(rows["status"][row]) for row, servo in enumerate(self.ids))
+        """Registers 40..70 of every servo in one request: what is measured, and what was written."""
+        fresh = self._ask(self.ids)
+        now = self.bus.clock()
+        self.switch.ramp(self._block.rows, fresh, now)
+        differing = self.switch.expected.differences(self._block.bytes, fresh)
+        if differing:  # a glitch of the line may pass an 8-bit checksum: look again before saying so
+            rows = sorted({item.row for item in differing})
+            fresh[rows] = self._ask([self.ids[row] for row in rows])[rows]
+            differing = self.switch.expected.differences(self._block.bytes, fresh)
+        differing += self.switch.goals.check(self._block.rows["goal"], fresh)
+        if fresh.all():
+            differing += self.memory.look(now)
+        rows_ = self._block.rows
+        errors = tuple(self._errors[servo] | int(rows_["status"][row]) for row, servo in enumerate(self.ids))
+        measured = self._block.measured(self.codec)
         return ArmState(
-            position=self.codec.to_si(_signed(rows["position"], 15)),
-            velocity=_signed(rows["velocity"], 15) * self.codec.scale,
-            load=_signed(rows["load"], 10) * LOAD_UNIT,
-            current=_signed(rows["current"], 15) * CURRENT_UNIT_A,
-            temperature=rows["temperature"].astype(np.float64),
-            voltage=rows["voltage"] * VOLTAGE_UNIT_V,
+            position=measured.position,
+            velocity=measured.velocity,
+            load=measured.load,
+            current=measured.current,
+            temperature=measured.temperature,
+            voltage=measured.voltage,
             errors=errors,
-            alarms=tuple(_alarm(bits) for bits in errors),
-            changed=(),
-            fresh=np.array([servo in answer.frames for servo in self.ids]),
+            alarms=tuple(self._alarm(row, bits) if bits else "" for row, bits in enumerate(errors)),
+            changed=words(self.names, differing) if differing else (),
+            fresh=fresh,
         )
 
     def send(self, goal: Array) -> None:
         """Goal positions [D] of all servos in one frame."""
         ticks = self.codec.to_ticks(goal).tolist()
         self.bus.sync_write("Goal_Position", dict(zip(self.ids, ticks, strict=True)))
+        self.switch.goals.sent(ticks)
 
     def hold(self, support: float = 1.0) -> None:
         """Sends nothing: the servos hold by themselves, and a goal write would turn a lost torque on again."""
@@ -183,50 +202,42 @@ class StsArm:
 
     def torque(self) -> str:
         """ "on" when any servo holds, else "off". Raises NoAnswer."""
-        return "on" if any(self._sync_values("Torque_Enable")) else "off"
+        return "on" if self._holding() else "off"
 
     def torque_on(self) -> Array:
         """Goal = present, then torque on, verified; returns that present [D]. Raises ServoError.
 
         Present is read here and now, and the goal is written first, so no servo can jump.
         """
-        present = self._sync_values("Present_Position")
-        self.bus.sync_write("Goal_Position", dict(zip(self.ids, present, strict=True)))
-        self._switch(1)
-        return self.codec.to_si(np.array(present, np.float64))
+        present = self.switch.on([name in self.robot.grippers for name in self.names])
+        return self.codec.to_si(present.astype(np.float64))
 
     def torque_off(self) -> None:
         """Torque off on all servos in one frame, verified. Raises ServoError."""
-        self._switch(0)
+        self.switch.off()
 
-    def _switch(self, wanted: int) -> None:
-        values = [-1]
-        for _ in range(1 + self.bus.patience.retries):  # a sync_write is not acknowledged
-            self.bus.sync_write("Torque_Enable", dict.fromkeys(self.ids, wanted))
-            values = self._sync_values("Torque_Enable")
-            if set(values) == {wanted}:
-                return
-        do = "switch the arm's power off and on while holding it"
-        raise ServoWrong(sentence("Torque_Enable", expected=f"{wanted} in every servo", got=values, do=do))
+    # -- inside
 
-    def _sync_values(self, name: str) -> list[int]:
-        register = REGISTERS[name]
+    def _ask(self, servos: tuple[int, ...] | list[int]) -> npt.NDArray[np.bool_]:
+        answer = self.bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, servos)
+        for servo, frame in answer.frames.items():
+            self._errors[servo] = frame.error
+        return self._block.take({servo: frame.data for servo, frame in answer.frames.items()})
+
+    def _alarm(self, row: int, bits: int) -> str:
+        servo = self.ids[row]
+        who = f"{self.names[row]} (servo {servo})"
+        return alarm_text(who, bits, self._block.rows[row], self.memory.image.get(servo))
+
+    def _holding(self) -> list[int]:
+        register = REGISTERS["Torque_Enable"]
         answer = self.bus.sync_read(register.address, register.length, self.ids)
         if answer.missing:
-            do = "check the cable before the first silent servo"
-            raise NoAnswer(sentence(f"{name} of servos {list(answer.missing)}", got="silence", do=do))
-        return [register.decode(answer.frames[servo].data) for servo in self.ids]
+            raise no_answer("Torque_Enable", answer.missing)
+        return [servo for servo in self.ids if register.decode(answer.frames[servo].data)]
 
     def _named(self) -> tuple[tuple[str, int], ...]:
-        return tuple((name, joint.id) for name, joint in self.calibration.joints)
+        return tuple(zip(self.names, self.ids, strict=True))
 
-
-def _alarm(bits: int) -> str:
-    if not bits & FATAL_ERRORS:
-        return ""
-    return f"{error_text(bits)}; what to do: let it cool, or switch the arm's power off and on"
-
-
-def _signed(raw: npt.NDArray[np.uint16], bit: int) -> Array:
-    magnitude = (raw & ((1 << bit) - 1)).astype(np.float64)
-    return np.where(raw >> bit & 1, -magnitude, magnitude)
+    def _of(self, servos: tuple[int, ...] | list[int]) -> str:
+        return ", ".join(name for name, servo in self._named() if servo in servos)

@@ -8,17 +8,18 @@ hide the others. Knows registers only as rows with an address; nothing of joints
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoWrong, sentence
 from firmware_bridge.sts import protocol
 from firmware_bridge.sts.line import Line
 from firmware_bridge.sts.protocol import StatusFrame, StatusParser
-from firmware_bridge.sts.registers import REGISTERS, TORQUE_RECENTRE, Register
-from firmware_bridge.sts.stale import Ask, Debts
+from firmware_bridge.sts.registers import REGISTERS, TORQUE_RECENTRE
+from firmware_bridge.sts.stale import QUARANTINE_S, Ask, Debts
 
 SETTLE_S = 0.03  # silence after which no late answer to a single request is expected any more
+TORQUE_ADDRESS = REGISTERS["Torque_Enable"].address
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Bus:
         self.echo = False  # the adapter sends our own bytes back
         self._echo_left = b""
         self._debts = Debts()
-        self._last_sync: tuple[int, tuple[int, ...]] = (0, ())
+        self._last_asked: tuple[int, tuple[int, ...]] = (0, ())  # length, servos
 
     # -- one servo
 
@@ -80,8 +81,19 @@ class Bus:
             return None
 
     def read_bytes(self, servo: int, address: int, length: int) -> StatusFrame:
-        """`length` bytes from `address`. Raises NoAnswer or CorruptAnswer after the retries."""
-        return self.ask(servo, protocol.make_read(servo, address, length), length)
+        """`length` bytes from `address`. Raises NoAnswer or CorruptAnswer after the retries.
+
+        As in sync_read, an answer to an earlier request never fits.
+        """
+        if not self._debts.ask(length, (servo,), self.clock()).servos:
+            self.settle(QUARANTINE_S)  # owes an answer of every length: wait until the debts run out
+
+        def request() -> tuple[bytes, int]:
+            size = self._debts.ask(length, (servo,), self.clock()).length
+            return protocol.make_read(servo, address, size), size
+
+        frame = self._ask(servo, request)
+        return StatusFrame(frame.servo, frame.error, frame.data[:length])
 
     def read(self, servo: int, name: str) -> int:
         """The value of the register `name`. Raises as read_bytes."""
@@ -91,8 +103,9 @@ class Bus:
     def write(self, servo: int, name: str, value: int) -> None:
         """Write the register `name`, acknowledged and read back. Raises ServoWrong when it did not keep."""
         register = REGISTERS[name]
-        _refuse_forbidden(register, [value])
-        self.ask(servo, protocol.make_write(servo, register.address, register.encode(value)), 0)
+        data = register.encode(value)
+        _refuse_forbidden(register.address, data)
+        self.ask(servo, protocol.make_write(servo, register.address, data), 0)
         kept = self.read(servo, name)
         if kept != value:
             what = f"servo {servo} did not keep {name}"
@@ -100,18 +113,23 @@ class Bus:
 
     def ask(self, servo: int, request: bytes, length: int) -> StatusFrame:
         """The one answer to `request`, `length` data bytes long. Raises NoAnswer or CorruptAnswer."""
+        return self._ask(servo, lambda: (request, length))
+
+    def _ask(self, servo: int, make: Callable[[], tuple[bytes, int]]) -> StatusFrame:
         corrupt = False
         tries = 1 + self.patience.retries
         for attempt in range(tries):
             if attempt:
                 self.counters.retries += 1
                 self.settle()
+            request, length = make()
             parser = StatusParser((servo,), length)
-            self.send(request)
+            self._note_strays(self.send(request), length, (servo,))
             frames = self._collect(parser, 1, self.patience.unicast_timeout_s)
             if frames:
                 return frames[0]
             self.counters.silent += 1
+            self._debts.unanswered(length, (servo,), self.clock())
             corrupt = corrupt or bool(parser.garbage or parser.pending)
         self.settle()
         if corrupt:
@@ -126,9 +144,13 @@ class Bus:
     def sync_write(self, name: str, values: Mapping[int, int]) -> None:
         """One frame for all; nobody answers."""
         register = REGISTERS[name]
-        _refuse_forbidden(register, values.values())
-        rows = {servo: register.encode(value) for servo, value in values.items()}
-        self.send(protocol.make_sync_write(register.address, register.length, rows))
+        self.sync_write_bytes(register.address, {servo: register.encode(value) for servo, value in values.items()})
+
+    def sync_write_bytes(self, address: int, rows: Mapping[int, bytes]) -> None:
+        """Equally many bytes from `address` on into every servo of `rows`, in one frame; nobody answers."""
+        for data in rows.values():
+            _refuse_forbidden(address, data)
+        self.send(protocol.make_sync_write(address, len(next(iter(rows.values()))), rows))
         if self.echo:  # take our echo off the line now, or the next answer would begin with it
             deadline = self.clock() + self.patience.reply_timeout_s
             while self._echo_left and (self.receive(deadline) or self.clock() < deadline):
@@ -143,29 +165,32 @@ class Bus:
         frames: dict[int, StatusFrame] = {}
         left = tuple(servos)
         for attempt in range(1 + self.patience.retries):
-            ask = self._debts.ask(left, self.clock())
+            ask = self._debts.ask(length, left, self.clock())
             if not ask.servos:
                 break
             self.counters.retries += attempt > 0
-            frames.update(self._sync_once(address, length, ask))
+            frames.update(self._sync_once(address, ask))
             left = tuple(servo for servo in servos if servo not in frames)
             if not left:
                 break
         return SyncAnswer(frames, left)
 
-    def _sync_once(self, address: int, length: int, ask: Ask) -> dict[int, StatusFrame]:
-        stray = self.send(protocol.make_sync_read(address, length + ask.extra, ask.servos))
-        if stray:  # the last request was answered more than once: more of that may still come
-            self._debts.unanswered(*self._last_sync, now=self.clock())
-        self._last_sync = (ask.extra, ask.servos)
-        parser = StatusParser(ask.servos, length + ask.extra)
+    def _sync_once(self, address: int, ask: Ask) -> dict[int, StatusFrame]:
+        stray = self.send(protocol.make_sync_read(address, ask.length, ask.servos))
+        self._note_strays(stray, ask.length, ask.servos)
+        parser = StatusParser(ask.servos, ask.length)
         timeout_s = self.patience.reply_timeout_s
         frames = {frame.servo: frame for frame in self._collect(parser, len(ask.servos), timeout_s)}
         if len(frames) < len(ask.servos):
             missing = [servo for servo in ask.servos if servo not in frames]
             self.counters.silent += len(missing)
-            self._debts.unanswered(ask.extra, missing, self.clock())
+            self._debts.unanswered(ask.length, missing, self.clock())
         return frames
+
+    def _note_strays(self, stray: int, length: int, servos: tuple[int, ...]) -> None:
+        if stray:  # the last request was answered more than once: more of that may still come
+            self._debts.unanswered(*self._last_asked, now=self.clock())
+        self._last_asked = (length, servos)
 
     # -- bytes
 
@@ -218,8 +243,9 @@ class Bus:
         return frames
 
 
-def _refuse_forbidden(register: Register, values: Collection[int]) -> None:
-    if register.name == "Torque_Enable" and TORQUE_RECENTRE in values:
+def _refuse_forbidden(address: int, data: bytes) -> None:
+    at = TORQUE_ADDRESS - address
+    if 0 <= at < len(data) and data[at] == TORQUE_RECENTRE:
         do = "write Homing_Offset through the calibration instead"
         raise ServoWrong(
             sentence(f"Torque_Enable = {TORQUE_RECENTRE} would move the arm's zero", expected="0, 1, 2", do=do)

@@ -18,8 +18,12 @@ def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool) -> StsA
     bus = Bus(SerialLine(port, config.baud), Patience(config.timing.reply_timeout_s, config.timing.retries))
     try:
         arm = StsArm(bus, robot, calibration)
-        arm.connect()
-        report = arm.configure() if config.may_move else ()
+        if adopt and config.may_move:  # first of all: whatever moves there is stopped
+            report = arm.adopt()
+            arm.connect()
+        else:
+            arm.connect()
+            report = arm.configure() if config.may_move else ()
         arm.learn(report)
         return arm
     except BaseException:

@@ -126,8 +126,9 @@ _ROWS = (
 )
 REGISTERS = {row.name: row for row in _ROWS}
 
-TELEMETRY_ADDRESS = 56
-TELEMETRY_LENGTH = 15  # 56..70: position, velocity, load, voltage, temperature, status, moving, current
+# One request per tick: what the host has written (40..55) and everything that is measured (56..70).
+TELEMETRY_ADDRESS = 40
+TELEMETRY_LENGTH = 31
 
 
 def error_text(bits: int) -> str:

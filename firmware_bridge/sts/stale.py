@@ -2,8 +2,12 @@
 
 An STS3215 answer carries only id, length and data, so an answer to an earlier request looks like the
 answer to this one (feetech-servo-sdk then returns old data for ever). What can be varied is how many
-bytes are asked for: while a servo still owes an answer of one length, it is asked for another one, and
-the late answer no longer fits. Costs nothing as long as every servo answers in time.
+bytes are asked for: while a servo still owes an answer of one length, whatever it was asked, it is asked
+for another one, and the late answer no longer fits. Costs nothing as long as every servo answers in time.
+
+Debts are kept by length, not by request, so requests need no lengths of their own: while an answer of two
+bytes is owed, a position (2) is read as three. The tick's own block has 31 to 36 bytes (registers 40..70
+to 40..75, all readable); nothing else here is that long but reads at connect (0..39: 40 to 45).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SPARE_LENGTHS = 6  # lengths 15..20 of registers 56..75, all readable
+SPARE_LENGTHS = 6  # the wanted length and up to 5 bytes more
 QUARANTINE_S = 0.25  # an answer later than this is taken as lost
 
 
@@ -19,7 +23,7 @@ QUARANTINE_S = 0.25  # an answer later than this is taken as lost
 class Ask:
     """What to ask now."""
 
-    extra: int  # bytes beyond the wanted length
+    length: int  # bytes, at least the wanted ones
     servos: tuple[int, ...]  # whom to ask
     withheld: tuple[int, ...]  # owe an answer of every length: not asked until a debt runs out
 
@@ -30,19 +34,20 @@ class Debts:
     def __init__(self, spare: int = SPARE_LENGTHS, quarantine_s: float = QUARANTINE_S) -> None:
         self._spare = spare
         self._quarantine_s = quarantine_s
-        self._until: dict[tuple[int, int], float] = {}  # (extra, servo) -> s
+        self._until: dict[tuple[int, int], float] = {}  # (length, servo) -> s
 
-    def ask(self, servos: Sequence[int], now: float) -> Ask:
-        """The smallest extra length that the fewest of `servos` owe an answer of."""
+    def ask(self, length: int, servos: Sequence[int], now: float) -> Ask:
+        """`length` or the smallest one above that the fewest of `servos` owe an answer of."""
         if not self._until:
-            return Ask(0, tuple(servos), ())
+            return Ask(length, tuple(servos), ())
         self._until = {key: until for key, until in self._until.items() if until > now}
-        owing = [{servo for servo in servos if (extra, servo) in self._until} for extra in range(self._spare)]
-        extra = min(range(self._spare), key=lambda index: len(owing[index]))
-        asked = tuple(servo for servo in servos if servo not in owing[extra])
-        return Ask(extra, asked, tuple(servo for servo in servos if servo in owing[extra]))
+        lengths = range(length, length + self._spare)
+        owing = {size: {servo for servo in servos if (size, servo) in self._until} for size in lengths}
+        size = min(lengths, key=lambda one: len(owing[one]))
+        asked = tuple(servo for servo in servos if servo not in owing[size])
+        return Ask(size, asked, tuple(servo for servo in servos if servo in owing[size]))
 
-    def unanswered(self, extra: int, servos: Sequence[int], now: float) -> None:
-        """`servos` were asked for `extra` more bytes and have not answered."""
+    def unanswered(self, length: int, servos: Sequence[int], now: float) -> None:
+        """`servos` were asked for `length` bytes and have not answered."""
         for servo in servos:
-            self._until[extra, servo] = now + self._quarantine_s
+            self._until[length, servo] = now + self._quarantine_s

@@ -20,12 +20,13 @@ from firmware_bridge.sts.virtual_port import VirtualPort
 
 IDS = (1, 2, 3, 4, 5, 6)
 POSITION = REGISTERS["Present_Position"]
+AT = POSITION.address - TELEMETRY_ADDRESS
 Place = Callable[[int, int], None]
 
 
 def positions(bus: Bus) -> dict[int, int]:
     answer = bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS)
-    return {servo: POSITION.decode(frame.data) for servo, frame in answer.frames.items()}
+    return {servo: POSITION.decode(frame.data[AT:]) for servo, frame in answer.frames.items()}
 
 
 def test_one_request_reads_all_telemetry(bus: Bus, port: VirtualPort, place: Place) -> None:
@@ -143,7 +144,7 @@ def test_the_sdk_reads_stale_data(port: VirtualPort, place: Place) -> None:
 def test_bytes_that_lie_in_the_input_are_thrown_away_first(bus: Bus, port: VirtualPort, place: Place) -> None:
     place(1, 2000)
     telemetry = bus.read_bytes(1, TELEMETRY_ADDRESS, TELEMETRY_LENGTH).data
-    forged = make_frame(1, 0, (1111).to_bytes(2, "little") + telemetry[2:])
+    forged = make_frame(1, 0, telemetry[:AT] + (1111).to_bytes(2, "little") + telemetry[AT + 2 :])
     os.write(port._master, forged)
     while not select.select([bus.line._file], [], [], 1.0)[0]:  # type: ignore[attr-defined]
         pass
@@ -153,12 +154,43 @@ def test_bytes_that_lie_in_the_input_are_thrown_away_first(bus: Bus, port: Virtu
 
 def test_debts_change_the_length_until_they_run_out() -> None:
     debts = Debts(spare=2, quarantine_s=1.0)
-    assert debts.ask((1, 2), 0.0).extra == 0
-    debts.unanswered(0, (1,), 0.0)
-    assert debts.ask((1, 2), 0.5).extra == 1
-    debts.unanswered(1, (1,), 0.5)
-    ask = debts.ask((1, 2), 0.6)
+    assert debts.ask(15, (1, 2), 0.0).length == 15
+    debts.unanswered(15, (1,), 0.0)
+    assert debts.ask(15, (1, 2), 0.5).length == 16
+    debts.unanswered(16, (1,), 0.5)
+    ask = debts.ask(15, (1, 2), 0.6)
     assert ask.servos == (2,) and ask.withheld == (1,)
-    assert debts.ask((1, 2), 1.1) == debts.ask((1, 2), 1.2)
-    assert debts.ask((1, 2), 1.1).servos == (1, 2)
-    assert debts.ask((1, 2), 2.0).extra == 0
+    assert debts.ask(15, (1, 2), 1.1) == debts.ask(15, (1, 2), 1.2)
+    assert debts.ask(15, (1, 2), 1.1).servos == (1, 2)
+    assert debts.ask(15, (1, 2), 2.0).length == 15
+
+
+def test_a_debt_counts_for_every_request_of_that_length() -> None:
+    debts = Debts()
+    debts.unanswered(2, (1,), 0.0)  # torque, asked with one byte more
+    assert debts.ask(2, (1,), 0.1).length == 3  # position: two bytes
+    assert debts.ask(31, (1,), 0.1).length == 31
+    assert debts.ask(2, (2,), 0.1).length == 2
+
+
+@pytest.mark.parametrize("unicast", [False, True])
+def test_a_late_answer_to_one_question_is_no_answer_to_another(
+    bus: Bus, port: VirtualPort, place: Place, unicast: bool
+) -> None:
+    """A late position (2 bytes) must not be read as the limit (2 bytes) that is asked for next."""
+    bus.patience = Patience(reply_timeout_s=0.02, unicast_timeout_s=0.03, retries=0)
+    limit = REGISTERS["Max_Position_Limit"]
+    place(1, 1111)
+    with port.lock:
+        port.bus.faults[1].late, port.bus.faults[1].late_s = 1, 0.12
+    if unicast:
+        with pytest.raises(NoAnswer):
+            bus.read(1, "Present_Position")
+    else:
+        assert bus.sync_read(POSITION.address, 2, (1,)).missing == (1,)
+    seen = set()
+    deadline = time.monotonic() + 0.25
+    while time.monotonic() < deadline:
+        answer = bus.sync_read(limit.address, limit.length, (1,))
+        seen |= {limit.decode(frame.data) for frame in answer.frames.values()}
+    assert seen == {3298}
