@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from firmware_bridge.endpoints import ANY, is_local, split
 from firmware_bridge.errors import ConfigError, sentence
+from firmware_bridge.registry import check_id
 
 SIM = "sim"  # the port's name that means: start virtual servos and drive them
 EXIT_POLICIES = ("park", "hold", "limp")
@@ -83,15 +85,27 @@ class BridgeConfig:
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(sentence(name, expected="a number > 0", got=value))
-        if self.endpoint and not self.endpoint.startswith(("ipc://", "tcp://127.0.0.1:", "tcp://localhost:")):
-            raise ConfigError(
-                sentence(
-                    "endpoint",
-                    expected="ipc://PATH or tcp://127.0.0.1:PORT",
-                    got=self.endpoint,
-                    do="the bridge listens on this machine only",
-                )
-            )
+        if self.id:
+            check_id(self.id)
+        self._check_endpoint()
+
+    def _check_endpoint(self) -> None:
+        if not self.endpoint:
+            return
+        try:
+            local = is_local(self.endpoint)
+        except ValueError as error:
+            expected = "ipc://PATH or tcp://ADDRESS:PORT, PORT 1..65534 or *"
+            raise ConfigError(sentence("endpoint", expected=expected, got=self.endpoint)) from error
+        if local:
+            return
+        if not self.keys:
+            do = "make keys with `armside bridge keys` and name their folder (keys), or listen on tcp://127.0.0.1:PORT"
+            what = f"endpoint {self.endpoint} is reached from other machines"
+            raise ConfigError(sentence(what, expected="CURVE keys", got="none", do=do))
+        if split(self.endpoint)[1] == ANY:
+            do = "choose one: statuses go to the port after it"
+            raise ConfigError(sentence("endpoint", expected="a port that clients know", got=self.endpoint, do=do))
 
     @property
     def leaving_s(self) -> float:

@@ -1,105 +1,161 @@
-"""The bridge process: `python -m firmware_bridge.daemon --config FILE|-` with a BridgeConfig as JSON.
+"""One bridge's life, in the process that its supervisor forked for it: open the arm, tick until told to leave.
 
-Opens the bus, connects the arm, then ticks until told to leave (a shutdown command, SIGINT, SIGTERM,
-SIGHUP, or its starter's death). Prints JSON lines on stdout: `ready` with the endpoint, or `error` with
-the class and text; at the end `stopped` with where the arm is left. Words to it: hello, heartbeat, arm,
-rearm, pause, resume, estop, park, shutdown [park|hold|limp], and chunks.
+Takes a Place (what does not change over takeovers), a Birth (where this one begins) and the pulse to the
+supervisor. Says `ready` with the endpoint, or `error` with the class and text; at the end `stopped` with where
+the arm is left. Words to it: hello, heartbeat, arm, rearm, pause, resume, estop, cut, park, home,
+shutdown [park|hold|limp], and chunks.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import dataclasses
-import json
 import os
 import signal
-import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
 
-from firmware_bridge import robots
-from firmware_bridge.config import SIM, BridgeConfig
-from firmware_bridge.drivers import open_arm, virtual_port
-from firmware_bridge.errors import BridgeError, ConfigError, sentence, to_wire
-from firmware_bridge.loop import Loop
-from firmware_bridge.registry import default_endpoint
+from firmware_bridge import registry
+from firmware_bridge.config import BridgeConfig
+from firmware_bridge.drivers import open_arm
+from firmware_bridge.errors import BridgeError, to_wire
+from firmware_bridge.loop import Asked, Loop, Rim
+from firmware_bridge.messages import Info
+from firmware_bridge.priority import BRIDGE, prefer
+from firmware_bridge.pulse import Pulse
+from firmware_bridge.recorder import BlackBox, watch
+from firmware_bridge.replug import Replug
+from firmware_bridge.robot import Robot
 from firmware_bridge.rules import make_door, make_info, make_rules
 from firmware_bridge.safety.chunks import Mailbox
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
+from firmware_bridge.words import STDIN, Say, tell
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ESTOP = signal.SIGUSR1
+CONNECT_S = 60.0  # the longest that connecting may block before the supervisor takes it as hung
 
 
-def main() -> int:
-    options = _options()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What every bridge of one supervisor shares; `config` has its rate filled in."""
+
+    config: BridgeConfig
+    robot: Robot
+    port: str
+    owned: bool  # stdin ends when the starter dies
+    supervisor: int  # pid
+    started: float  # monotonic s
+    say: Say
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Where one bridge begins: the first one, or one that takes over."""
+
+    endpoint: str
+    status_endpoint: str = ""  # "" = beside the endpoint
+    adopt: str = ""  # why it takes over; "" for the first
+    number: int = 0  # takeovers before
+    seq: int = 0  # of the last status that was published
+    tick: int = 0
+
+
+def live(place: Place, birth: Birth, pulse: Pulse) -> int:
+    """From opening the arm to the farewell; the exit code, 0 after a farewell."""
+    asked = _listen()
     try:
-        config = BridgeConfig.from_json(_config_text(options.config))
         with contextlib.ExitStack() as stack:
-            return _run(config, options.owned, stack)
+            return _live(place, birth, pulse, asked, stack)
     except BridgeError as error:
         name, text = to_wire(error)
-        say({"event": "error", "error": name, "text": text})
+        pulse.word({"event": "error", "error": name, "text": text})
+        if not birth.adopt:
+            place.say({"event": "error", "error": name, "text": text})
         return 1
 
 
-def say(word: dict[str, object]) -> None:
-    """One JSON line to whoever started us; a starter that died hears nothing."""
-    with contextlib.suppress(OSError):
-        os.write(sys.stdout.fileno(), json.dumps(word).encode() + b"\n")
-
-
-def _run(config: BridgeConfig, owned: bool, stack: contextlib.ExitStack) -> int:
-    robot = robots.find(config.robot)
-    if not config.timing.rate_hz:
-        config = dataclasses.replace(config, timing=dataclasses.replace(config.timing, rate_hz=robot.rate_hz))
-    port = stack.enter_context(virtual_port(robot, config)) if config.port == SIM else config.port
-    arm = open_arm(robot, config, port)
-    stack.callback(arm.close)
-    for line in arm.facts.report:
-        print(f"bridge: {line}", file=sys.stderr)
+def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: contextlib.ExitStack) -> int:
+    config, robot, port = place.config, place.robot, place.port
+    pulse.busy(CONNECT_S)
+    arm = open_arm(robot, config, port, bool(birth.adopt))
+    held = time.monotonic()
+    report = [*arm.facts.report, prefer(BRIDGE)]
     rules = make_rules(config, robot, arm.facts)
-    service = Service(
-        config.endpoint or default_endpoint(config.id or robot.name, "" if config.id else str(os.getpid()))
-    )
+    service = Service(birth.endpoint, birth.status_endpoint, config.keys)
     stack.callback(service.close)
-    machine = StateMachine(rules, Mailbox(make_door(config, robot)))
+    box = BlackBox.begin(config, arm.facts, birth.number)
+    stack.callback(box.close)
+    machine = watch(StateMachine(rules, Mailbox(make_door(config, robot))), box)
     if config.may_move:
         machine.torque = arm.facts.torque
+    if birth.adopt:
+        getattr(machine, "adopt" if hasattr(StateMachine, "adopt") else "failed")(birth.adopt)
     info = make_info(config, robot, rules, arm.facts, port, service.status_endpoint)
-    loop = Loop(arm, machine, service, info, config)
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: _ask_to_leave(loop))
-    if owned:
-        service.watch_owner(sys.stdin.fileno())
-    ready = {"event": "ready", "endpoint": service.endpoint, "port": port, "pid": os.getpid()}
-    loop.run(lambda: say(ready))
+    replug = Replug(port, lambda: open_arm(robot, config, port, True))
+    stack.callback(replug.end)
+    rim = Rim(pulse, asked, replug, box.problem, birth.seq, birth.tick)
+    loop = Loop(arm, cast(StateMachine, machine), service, info, config, rim)
+    stack.callback(lambda: loop.arm.close())  # a replugged arm is another one
+    if place.owned:
+        service.watch_owner(STDIN)
+    if not birth.adopt:
+        for line in report:
+            tell(line)
+
+    def ready() -> None:
+        word = {"event": "ready", "endpoint": service.endpoint, "port": port, "pid": os.getpid()}
+        pulse.word({**word, "status_endpoint": service.status_endpoint, "held": held})
+        stack.enter_context(_registered(place, info, service.endpoint))
+        if not birth.adopt:
+            place.say(word)
+
+    loop.run(ready)
     farewell = machine.farewell()
-    print(f"bridge: {farewell}", file=sys.stderr)
-    say({"event": "stopped", "text": farewell, "torque": machine.torque, "fault": machine.fault})
+    tell(f"{farewell}; {loop.lateness.text()}")
+    place.say({"event": "stopped", "text": farewell, "torque": machine.torque, "fault": machine.fault})
     return 0
 
 
-def _ask_to_leave(loop: Loop) -> None:
-    loop.leave_asked += 1
-
-
-def _config_text(path: str) -> str:
-    if path == "-":
-        return sys.stdin.readline()
+@contextlib.contextmanager
+def _registered(place: Place, info: Info, endpoint: str) -> Iterator[None]:
+    name = place.config.id
+    if not name:
+        yield
+        return
+    row = registry.Running(
+        id=name,
+        robot=info.arm,
+        port=info.port,
+        endpoint=endpoint,
+        status_endpoint=info.status_endpoint,
+        pid=info.pid,
+        supervisor=place.supervisor,
+        started=place.started,
+        keys=place.config.keys,
+    )
     try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise ConfigError(sentence(f"configuration {path}", expected="a JSON file", got=error)) from error
+        registry.announce(row)
+    except OSError as error:  # a full disk hides the bridge from others; the arm is driven all the same
+        tell(f"not listed among the running bridges: {error}")
+    yield
+    registry.withdraw(name)
 
 
-def _options() -> argparse.Namespace:
-    assert __doc__
-    parser = argparse.ArgumentParser(prog="firmware_bridge.daemon", description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a JSON file, or - for one line on stdin")
-    parser.add_argument("--owned", action="store_true", help="leave when stdin ends")
-    return parser.parse_args()
+def _listen() -> Asked:
+    """Count signals from now on, and let those in that waited since before the fork."""
+    asked = Asked()
 
+    def leave(*_: object) -> None:
+        asked.leave += 1
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def estop(*_: object) -> None:
+        asked.estop += 1
+
+    for number in LEAVING:
+        signal.signal(number, leave)
+    signal.signal(ESTOP, estop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*LEAVING, ESTOP))
+    return asked

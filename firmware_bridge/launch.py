@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +21,7 @@ from firmware_bridge.errors import BridgeError, BridgeGone, from_wire, sentence
 from firmware_bridge.link import BridgeClient
 from firmware_bridge.processes import Lines, spawn
 
-MODULE = "firmware_bridge.daemon"
+MODULE = "firmware_bridge.supervisor"
 
 
 class BridgeHandle:
@@ -28,17 +30,28 @@ class BridgeHandle:
     As a context manager it closes by the configured exit policy, whatever happened inside.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], lines: Lines, endpoint: str, config: BridgeConfig) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], lines: Lines, ready: dict[str, Any], config: BridgeConfig
+    ) -> None:
         self._process = process
         self._lines = lines
         self._farewell: str | None = None
+        self._takeovers: list[str] = []
+        self._bridge_pid = int(ready["pid"])
         self.config = config
-        self.endpoint = endpoint
-        self.client = BridgeClient(endpoint)
+        self.endpoint = str(ready["endpoint"])
+        self.client = BridgeClient(self.endpoint, keys=_own_keys(config))
 
     @property
     def pid(self) -> int:
+        """Of the supervisor: signals to it reach whichever bridge lives."""
         return self._process.pid
+
+    @property
+    def bridge_pid(self) -> int:
+        """Of the bridge itself: another one after a takeover."""
+        self.takeovers()
+        return self._bridge_pid
 
     @property
     def alive(self) -> bool:
@@ -53,30 +66,47 @@ class BridgeHandle:
         """
         if self._farewell is not None:
             return self._farewell
-        if timeout_s is None:
-            timeout_s = self.config.leaving_s
-        if self.alive:
-            try:
-                self.client.shutdown(exit_policy)
-            except BridgeGone:
-                self._process.terminate()
+        deadline = time.monotonic() + (self.config.leaving_s if timeout_s is None else timeout_s)
+        self.takeovers()
+        self._ask_to_leave(exit_policy)
+        word = self._lines.read(max(0.0, deadline - time.monotonic()))
+        while word is not None and word["event"] == "takeover":
+            self._took_over(word)
+            self._ask_to_leave(exit_policy)  # the one that was asked is dead
+            word = self._lines.read(max(0.0, deadline - time.monotonic()))
         self.client.disconnect()
-        word = self._lines.read(timeout_s)
-        if word is None or word.get("event") != "stopped":
+        if word is None or word["event"] != "stopped":
             if not self.alive:
                 self._lines.close()
-            raise BridgeGone(
-                sentence(
-                    "the bridge ended without its farewell",
-                    got=_ending(self._process, word),
-                    do="torque and goal of the servos are as they were last: hold the "
-                    "arm by hand before you switch its power off",
-                )
-            )
-        self._process.wait(timeout=timeout_s)
+            what = "the bridge ended without its farewell"
+            if word is not None and word["event"] == "gave_up":
+                raise BridgeGone(f"{what}: {word['text']}")
+            do = "torque and goal of the servos are as they were last: hold the arm by hand before you "
+            do += "switch its power off"
+            raise BridgeGone(sentence(what, got=_ending(self._process, word), do=do))
+        self._process.wait(timeout=max(1.0, deadline - time.monotonic()))
         self._lines.close()
         self._farewell = str(word["text"])
         return self._farewell
+
+    def takeovers(self) -> list[str]:
+        """What was said so far about bridges that died and were taken over from; does not wait."""
+        while (word := self._lines.peek()) is not None and word["event"] == "takeover":
+            self._took_over(word)
+            self._lines.read(0.0)
+        return list(self._takeovers)
+
+    def _took_over(self, word: dict[str, Any]) -> None:
+        self._takeovers.append(str(word["text"]))
+        self._bridge_pid = int(word["pid"])
+
+    def _ask_to_leave(self, exit_policy: str) -> None:
+        if not self.alive:
+            return
+        try:
+            self.client.shutdown(exit_policy)
+        except BridgeGone:
+            self._process.terminate()
 
     def __enter__(self) -> BridgeHandle:
         return self
@@ -115,12 +145,18 @@ def start_bridge(config: BridgeConfig, timeout_s: float = 15.0) -> BridgeHandle:
                     do="read its stderr above",
                 )
             )
-        return BridgeHandle(process, lines, word["endpoint"], config)
+        return BridgeHandle(process, lines, word, config)
     except BaseException:
         process.terminate()  # before `ready` nothing moved; the bridge's own exit policy still applies
         process.wait(timeout=config.leaving_s)
         lines.close()
         raise
+
+
+def _own_keys(config: BridgeConfig) -> str:
+    """Keys for the starter's own client: the folder's only client, or the one named `local`."""
+    local = Path(config.keys) / "local.key_secret"
+    return str(local) if config.keys and local.exists() else config.keys
 
 
 def _ending(process: subprocess.Popen[bytes], word: dict[str, Any] | None) -> str:

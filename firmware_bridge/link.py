@@ -15,11 +15,15 @@ from types import TracebackType
 
 import zmq
 
+from firmware_bridge.curve import identify
+from firmware_bridge.endpoints import reachable
 from firmware_bridge.errors import BridgeGone, from_wire, sentence
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, pack, unpack
 from firmware_bridge.registry import all_running, find_running
 
 HEARTBEAT_S = 0.1  # how often reading statuses also tells the bridge that its driver lives
+MAIN, STOP = b"c", b"s"  # sockets of one client
+RECONNECT_MS = 20  # a bridge that takes over is there in well under a second
 STATUS_QUEUE = 200_000  # statuses kept for a client that does not read: over 30 minutes at 100 Hz
 
 
@@ -31,24 +35,30 @@ class BridgeClient:
     """
 
     def __init__(self, endpoint: str, timeout_s: float = 2.0, keys: str = "") -> None:
-        """Connect. Raises BridgeGone when nothing answers, ProtocolMismatch for another version."""
+        """Connect, with `keys` (curve.identify) where the bridge wants them.
+
+        Raises BridgeGone when nothing answers, ProtocolMismatch for another version, ConfigError for bad keys.
+        """
         self.endpoint = endpoint
         self._timeout_s = timeout_s
+        self._keys = keys
         self._lock = threading.RLock()
+        self._stop_lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._identity = uuid.uuid4().bytes  # kept when a socket is replaced: still the same driver
         self._drives = False
         self._heard_at = 0.0
         self._newest: Status | None = None
         self._kept: collections.deque[Status] = collections.deque(maxlen=STATUS_QUEUE)
-        self._commands = self._connect()
-        self._stream: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         try:
+            # STOP has its own: an emergency stop waits for no other thread's answer and for no lock of theirs.
+            self._sockets = {role: self._connect(role) for role in (MAIN, STOP)}
+            self._stream = self._socket(zmq.SUB)
             self.info = self._hello()
             self._stream.setsockopt(zmq.RCVHWM, STATUS_QUEUE)
             self._stream.setsockopt(zmq.SUBSCRIBE, b"")
             self._stream.setsockopt(zmq.LINGER, 0)
-            self._stream.connect(self.info.status_endpoint)
+            self._stream.connect(reachable(self.info.status_endpoint, self.endpoint))
         except BaseException:
             self.disconnect()
             raise
@@ -96,9 +106,14 @@ class BridgeClient:
     def resume(self) -> Reply:
         return self._command("resume")
 
-    def estop(self) -> Reply:
-        """Latch the emergency stop: not one more goal frame until `rearm`. Always accepted."""
-        return self._command("estop")
+    def estop(self, cut: bool = False) -> Reply:
+        """Latch the emergency stop: not one more goal frame until `rearm`. Always accepted, from any thread.
+
+        `cut`: the torque goes off too, at once: a raised arm falls.
+        """
+        with self._stop_lock:
+            answer = self._exchange(Command("cut" if cut else "estop"), STOP)
+        return _checked(self._reply(answer))
 
     def rearm(self) -> Reply:
         """Leave estop or a fault with goal = present. Raises CommandRefused."""
@@ -112,6 +127,12 @@ class BridgeClient:
     def shutdown(self, exit_policy: str = "") -> Reply:
         """End the bridge by `exit_policy` ("" = the configured one: park, hold or limp)."""
         return self._command("shutdown", exit_policy)
+
+    def refresh(self) -> Info:
+        """Ask for `info` again: after a takeover the bridge has another pid, and may have found other facts."""
+        with self._lock:
+            self.info = self._hello()
+            return self.info
 
     def heartbeat(self) -> None:
         """Tell the bridge that its driver lives, without an answer; the status calls do it too."""
@@ -133,10 +154,18 @@ class BridgeClient:
 
     # -- inside
 
-    def _connect(self) -> zmq.Socket[bytes]:
-        socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.IDENTITY, b"c" + self._identity)  # a leading 0 is zmq's own
+        socket.setsockopt(zmq.IPV6, "[" in self.endpoint)
+        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        if self._keys:
+            identify(socket, self._keys)
+        return socket
+
+    def _connect(self, role: bytes) -> zmq.Socket[bytes]:
+        socket = self._socket(zmq.DEALER)
+        socket.setsockopt(zmq.IDENTITY, role + self._identity)  # a leading 0 is zmq's own
         socket.connect(self.endpoint)
         return socket
 
@@ -147,27 +176,29 @@ class BridgeClient:
         return answer
 
     def _command(self, name: str, argument: str = "") -> Reply:
-        reply = self._ask(Command(name, argument))
-        if not reply.ok:
-            raise from_wire(reply.error, reply.text)
-        return reply
+        return _checked(self._ask(Command(name, argument)))
+
+    def _reply(self, answer: Message) -> Reply:
+        if not isinstance(answer, Reply):
+            raise BridgeGone(self._gone(f"answered {type(answer).__name__} to a command"))
+        return answer
 
     def _ask(self, message: Message) -> Reply:
         with self._lock:
             answer = self._exchange(message)
-            if not isinstance(answer, Reply):
-                raise BridgeGone(self._gone(f"answered {type(answer).__name__} to a command"))
             self._heard_at = time.monotonic()
-            return answer
+            return self._reply(answer)
 
-    def _exchange(self, message: Message) -> Message:
-        self._commands.send(pack(message))
-        if not self._commands.poll(int(self._timeout_s * 1000)):
+    def _exchange(self, message: Message, role: bytes = MAIN) -> Message:
+        """The answer to `message`, by the socket of `role`."""
+        socket = self._sockets[role]
+        socket.send(pack(message))
+        if not socket.poll(int(self._timeout_s * 1000)):
             # A late answer must never be read as the answer to the next command: a new socket.
-            self._commands.close(0)
-            self._commands = self._connect()
+            socket.close(0)
+            self._sockets[role] = self._connect(role)
             raise BridgeGone(self._gone(f"did not answer for {self._timeout_s:g} s"))
-        answer = unpack(self._commands.recv())
+        answer = unpack(socket.recv())
         if isinstance(answer, Reply) and answer.error == "ProtocolMismatch":
             raise from_wire(answer.error, answer.text)
         return answer
@@ -185,13 +216,19 @@ class BridgeClient:
         self._heard_at = time.monotonic()
         # The queue is full when the bridge is gone; the next call that wants an answer says so.
         with contextlib.suppress(zmq.Again):
-            self._commands.send(pack(Command("heartbeat")), zmq.NOBLOCK)
+            self._sockets[MAIN].send(pack(Command("heartbeat")), zmq.NOBLOCK)
 
     def _gone(self, what: str) -> str:
         return sentence(
             f"the bridge at {self.endpoint} {what}",
             do="see its last words on stderr; the servos keep their last goal and torque",
         )
+
+
+def _checked(reply: Reply) -> Reply:
+    if not reply.ok:
+        raise from_wire(reply.error, reply.text)
+    return reply
 
 
 def connect_bridge(where: str, keys: str = "") -> BridgeClient:

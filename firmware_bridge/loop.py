@@ -2,31 +2,56 @@
 
 The rim around the pure machine: reads the clock, the arm and the sockets. Deadlines advance by a fixed
 step; a tick that starts late is counted, and ticks that passed meanwhile are skipped, never made up.
+Whatever fails inside a tick or an answer becomes a latched fault or a refusal; nothing ends the loop but leaving.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import sys
+import gc
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.driver import ArmState, Driver
 from firmware_bridge.errors import BridgeError, ChunkRefused, PortLost, to_wire
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status
+from firmware_bridge.pulse import Pulse
+from firmware_bridge.punctual import Grid, Lateness
+from firmware_bridge.replug import Replug
 from firmware_bridge.safety.modes import Mode, Reading, Step
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
+from firmware_bridge.words import tell
 
-Array = npt.NDArray[np.float64]
 ORPHAN_GRACE_S = 1.0
+SWITCH_S = 3.0  # the longest that switching the torque of all servos, verified, may block
+REPLUG = "plug it in again, then rearm"
+
+
+@dataclass(slots=True)
+class Asked:
+    """What signals ask for; their handlers only count."""
+
+    leave: int = 0
+    estop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rim:
+    """What else a loop hangs on, and where its numbering begins."""
+
+    pulse: Pulse = field(default_factory=Pulse)
+    asked: Asked = field(default_factory=Asked)
+    replug: Replug | None = None
+    remark: Callable[[], str] = str  # something to say in every note, "" mostly
+    seq: int = 0
+    tick: int = 0
 
 
 @dataclass(slots=True)
@@ -34,9 +59,6 @@ class Counts:
     """What accumulates over ticks."""
 
     seq: int = 0
-    late_ticks: int = 0
-    worst_lateness_s: float = 0.0
-    lateness_s: float = 0.0
     clamped_total: int = 0
     clamps: collections.Counter[str] = field(default_factory=collections.Counter)
 
@@ -44,57 +66,70 @@ class Counts:
 class Loop:
     """One arm, one machine, one service. `run` returns when the machine is done."""
 
-    def __init__(self, arm: Driver, machine: StateMachine, service: Service, info: Info, config: BridgeConfig) -> None:
+    def __init__(
+        self,
+        arm: Driver,
+        machine: StateMachine,
+        service: Service,
+        info: Info,
+        config: BridgeConfig,
+        rim: Rim | None = None,
+    ) -> None:
         self.arm = arm
         self.machine = machine
         self.service = service
         self.info = info
         self.config = config
-        self.counts = Counts()
-        self.leave_asked = 0  # set by signal handlers
+        self.rim = rim or Rim()
+        self.counts = Counts(seq=self.rim.seq)
+        self.lateness = Lateness()
+        period = 1.0 / config.timing.rate_hz
+        self.grid = Grid(time.monotonic() - self.rim.tick * period, period, self.rim.tick)
         self._leave_taken = 0
-        self._tick = 0
+        self._estop_taken = 0
         self._driver = b""
         self._orphan_since: float | None = None
         self._lost: PortLost | None = None
         self._state: ArmState | None = None
+        self._news = ""  # about the port, for the note
 
     def run(self, ready: Callable[[], None]) -> None:
         """Tick until there is nothing more to do; `ready` is called once, after the first tick."""
-        period = 1.0 / self.config.timing.rate_hz
-        start = time.monotonic()
+        grid = self.grid
+        grid.start = time.monotonic() - grid.tick * grid.period
         announce = True
+        gc.disable()  # a collection inside a tick would make it late: collect between ticks instead
         while not self.machine.done:
-            due = start + self._tick * period
-            if not self.service.serve_until(due, self.answer):
+            if not self.service.serve_until(grid.due, self.answer):
                 self._orphan_since = time.monotonic()
             now = time.monotonic()
-            missed = int((now - due) / period)
-            self.counts.late_ticks += missed
-            self.counts.lateness_s = now - due
-            self.counts.worst_lateness_s = max(self.counts.worst_lateness_s, now - due)
-            self._tick += missed
-            self._consider_leaving(now)
+            self.lateness.add(grid.begin(now))
+            self._hear_signals(now)
             self.tick()
             if announce:
                 ready()
+                gc.collect()
+                gc.freeze()
                 announce = False
-            self._tick += 1
+            elif grid.tick % round(1.0 / grid.period) == 0:
+                gc.collect()  # what lives long is frozen: this takes little more than the rest's size
+            self.rim.pulse.tick(self.counts.seq, grid.tick)
+            grid.tick += 1
 
     def tick(self) -> None:
         """One tick: read, decide, act, publish. Whatever fails becomes a latched fault."""
         step = Step()
         try:
+            self._consider_port()
             step = self._read_and_decide()
             self._act(step)
         except PortLost as error:
-            self._lost = error
-            self.machine.failed(str(error), way_out="start the bridge again")
+            self._lose(error)
         except BridgeError as error:
             self.machine.failed(str(error))
         except Exception as error:  # our own mistake must not drop the arm
             if self.machine.mode is not Mode.FAULT:
-                traceback.print_exc(file=sys.stderr)
+                tell(traceback.format_exc())
             self.machine.failed(f"a mistake inside the bridge: {error!r}")
         if self._state is not None:
             self._publish(self._state, step)
@@ -102,20 +137,23 @@ class Loop:
     def answer(self, client: bytes, message: Message | BridgeError) -> Message | None:
         """The answer to one message."""
         now = time.monotonic()
-        if client == self._driver:
-            self.machine.heard(now)
-        if isinstance(message, BridgeError):
-            return self._reply(message)
-        if isinstance(message, Command) and message.name == "heartbeat":
-            return None
-        if isinstance(message, Command) and message.name == "hello":
-            return self.info
         try:
+            if client == self._driver:
+                self.machine.heard(now)
+            if isinstance(message, BridgeError):
+                return self._reply(message)
+            if isinstance(message, Command) and message.name == "heartbeat":
+                return None
+            if isinstance(message, Command) and message.name == "hello":
+                return self.info
             return self._reply(self._obey(client, message, now))
         except BridgeError as error:
             return self._reply(error)
+        except Exception as error:  # no message, however made, may end the bridge
+            tell(traceback.format_exc())
+            return self._reply(BridgeError(f"a message that the bridge cannot handle: {error!r}"))
 
-    # -- inside
+    # -- words
 
     def _obey(self, client: bytes, message: Message, now: float) -> str:
         if isinstance(message, Chunk):
@@ -129,13 +167,32 @@ class Loop:
             self.machine.leave(policy, now)
             return f"leaving: {policy}"
         text = self.machine.command(message.name, now)
+        if message.name == "cut":
+            self._cut()
         if message.name in ("arm", "rearm"):
             self._driver = client
         return text
 
+    def _cut(self) -> None:
+        """Torque off at once: an emergency does not wait for the next tick."""
+        if self._lost is not None or not self.info.live:
+            return
+        try:
+            self.rim.pulse.busy(SWITCH_S)
+            self.machine.torque_asked()
+            self.arm.torque_off()
+            self.machine.torque_is(False)
+        except PortLost as error:
+            self._lose(error)
+        except BridgeError as error:
+            self.machine.failed(str(error))
+            raise
+
     def _reply(self, result: str | BridgeError) -> Reply:
         name, text = to_wire(result) if isinstance(result, BridgeError) else ("", result)
-        return Reply(not name, text, name, self.machine.mode.value, self.counts.seq, self._tick)
+        return Reply(not name, text, name, self.machine.mode.value, self.counts.seq, self.grid.tick)
+
+    # -- parts of a tick
 
     def _read_and_decide(self) -> Step:
         if self._lost is None:
@@ -145,7 +202,7 @@ class Loop:
             return Step()
         if self._lost is not None:
             state = dataclasses.replace(state, fresh=np.zeros_like(state.fresh))
-        return self.machine.step(Reading(time.monotonic(), self._tick, state))
+        return self.machine.step(Reading(time.monotonic(), self.grid.tick, state))
 
     def _act(self, step: Step) -> None:
         if self._lost is not None:
@@ -153,6 +210,7 @@ class Loop:
                 raise self._lost
             return
         if step.torque is not None:
+            self.rim.pulse.busy(SWITCH_S)
             self.machine.torque_asked()
         if step.torque is True:
             self.machine.torque_is(True, self.arm.torque_on())
@@ -164,17 +222,62 @@ class Loop:
         elif self.machine.torque == "on":
             self.arm.hold(step.support)
 
-    def _consider_leaving(self, now: float) -> None:
-        if self.leave_asked > self._leave_taken:
+    def _hear_signals(self, now: float) -> None:
+        asked = self.rim.asked
+        if asked.estop > self._estop_taken:
+            self._estop_taken = asked.estop
+            try:
+                self.machine.command("estop", now)
+            except BridgeError as error:  # it is stopped already
+                tell(str(error))
+        if asked.leave > self._leave_taken:
             # A second signal means "now": the arm is left where it is, held.
-            policy = self.config.exit_policy if self._leave_taken == 0 else "hold"
-            self._leave_taken = self.leave_asked
+            policy = self.config.exit_policy if self._leave_taken == 0 and asked.leave == 1 else "hold"
+            self._leave_taken = asked.leave
             self.machine.leave(policy, now)
-        elif self._orphan_since is not None and self.machine.mode is not Mode.PARKING:
-            timing = self.config.timing
-            patience = timing.client_timeout_s + timing.park_after_s + ORPHAN_GRACE_S
-            if self.machine.mode is Mode.SHADOW or now - self._orphan_since > patience:
-                self.machine.leave(self.config.exit_policy, now)
+        elif self._orphaned(now) and self.machine.mode is not Mode.PARKING:
+            self.machine.leave(self.config.exit_policy, now)
+
+    def _orphaned(self, now: float) -> bool:
+        """Whether nobody is left to serve: starter or supervisor died, and no client drives any more."""
+        if self._orphan_since is None and self.rim.pulse.alone:
+            self._orphan_since = now
+        if self._orphan_since is None:
+            return False
+        timing = self.config.timing
+        patience = timing.client_timeout_s + timing.park_after_s + ORPHAN_GRACE_S
+        return self.machine.mode is Mode.SHADOW or now - self._orphan_since > patience
+
+    # -- a port that goes and comes
+
+    def _lose(self, error: PortLost) -> None:
+        self.machine.failed(str(error), way_out=REPLUG if self.rim.replug else "start the bridge again")
+        if self._lost is None and self.rim.replug is not None:
+            self.rim.replug.lost(self.arm)
+        self._lost = error
+
+    def _consider_port(self) -> None:
+        replug = self.rim.replug
+        if self._lost is None or replug is None:
+            return
+        arm = replug.back()
+        if arm is None:
+            self._news = f"waiting for the port: {replug.problem}" if replug.problem else "waiting for the port"
+            return
+        self.arm, self._lost = arm, None
+        self.machine.torque_is(arm.facts.torque == "on")
+        self._news = (
+            f"the port {self.info.port} is back, torque {arm.facts.torque}: rearm when the arm's space is clear"
+        )
+        tell(self._news)
+
+    # -- publishing
+
+    def _note(self) -> str:
+        if self._news and self.machine.mode is not Mode.FAULT:
+            self._news = ""
+        alone = "its supervisor died: if this bridge dies too, nobody takes over" if self.rim.pulse.alone else ""
+        return "; ".join(part for part in (self.machine.note, self._news, self.rim.remark(), alone) if part)
 
     def _publish(self, state: ArmState, step: Step) -> None:
         machine, counts = self.machine, self.counts
@@ -184,7 +287,7 @@ class Loop:
         self.service.publish(
             Status(
                 seq=counts.seq,
-                tick=self._tick,
+                tick=self.grid.tick,
                 t=time.monotonic(),
                 arm=self.info.arm,
                 mode=machine.mode.value,
@@ -200,15 +303,15 @@ class Loop:
                 servo_errors=state.errors,
                 alarms=state.alarms,
                 fresh=tuple(state.fresh.tolist()) if self._lost is None else (False,) * len(state.fresh),
-                late_ticks=counts.late_ticks,
-                lateness_s=counts.lateness_s,
-                worst_lateness_s=counts.worst_lateness_s,
+                late_ticks=self.grid.missed,
+                lateness_s=self.lateness.newest,
+                worst_lateness_s=self.lateness.worst,
                 clamped=step.clamped,
                 clamped_total=counts.clamped_total,
                 clamp_counts=tuple(counts.clamps.items()),
                 chunk_seq=machine.mailbox.chunk_seq,
                 fault=machine.fault,
-                note=machine.note,
+                note=self._note(),
             )
         )
-        machine.mailbox.published(counts.seq, self._tick)
+        machine.mailbox.published(counts.seq, self.grid.tick)

@@ -24,7 +24,8 @@ def spawn(module: str, *arguments: str) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": path},
+        # Arrays of a few joints gain nothing from threads, and a process that forks wants none.
+        env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
     )
 
 
@@ -51,6 +52,13 @@ class Lines:
             self._pending += data
         line, self._pending = self._pending.split(b"\n", 1)
         word: dict[str, Any] = json.loads(line)
+        return word
+
+    def peek(self) -> dict[str, Any] | None:
+        """The next line if it is there, without taking it."""
+        word = self.read(0.0)
+        if word is not None:
+            self._pending = json.dumps(word).encode() + b"\n" + self._pending
         return word
 
     def close(self) -> None:

@@ -1,0 +1,26 @@
+"""A better place in the scheduler's queue, where the machine allows one. Never required."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+SUPERVISOR, BRIDGE = 30, 20  # SCHED_FIFO: a bridge that spins must not keep its supervisor from the processor
+NICE = -10
+
+
+def prefer(priority: int) -> str:
+    """Ask for real-time scheduling of this process, else for niceness; what came of it, for people."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        return f"scheduled in real time (SCHED_FIFO {priority})"
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        return f"scheduled with niceness {NICE}"
+    return "scheduled as any program: for fewer late ticks allow rtprio to this user (/etc/security/limits.conf)"
+
+
+def as_any_program() -> None:
+    """For a thread that may wait: give back what it inherited."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
