@@ -97,7 +97,8 @@ def forward(body: Body, q: Array, base: Array | None = None) -> Array:
             world[index] = local[index]
         else:
             np.matmul(base, local[index], out=world[index])
-    return world.transpose(1, 0, 2, 3)
+    poses_first: Array = world.transpose(1, 0, 2, 3)
+    return poses_first
 
 
 def tcp(body: Body, q: Array, base: Array | None = None) -> Array:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
 
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+# Their meshes stay at least 5 mm apart over the whole of the joints' ranges (either arm; 5,000 poses).
+NEVER = (("base", "upper_arm"), ("lower_arm", "gripper"), ("lower_arm", "jaw"), ("wrist", "jaw"))
 _ROOT_HALF = 0.7071067811865476
 _CLOSED, _OPEN = -0.174533, 1.74533  # rad of the jaw
 
@@ -36,8 +38,9 @@ SHOULDER = Link(
     0.100006,
     (-0.0307604, -1.66727e-05, -0.0252713),
     (
-        Box((-0.0315, 0.0013, -0.009), (0.0195, 0.0278, 0.0555)),
-        Box((0.0, 0.0003, 0.018), (0.0125, 0.0123, 0.0285)),
+        Box((-0.0315, 0.00125, -0.0355), (0.0195, 0.02775, 0.029)),
+        Box((-0.03, 0.0, 0.01975), (0.018, 0.02, 0.02675)),
+        Box((0.0, 0.0, 0.018), (0.0125, 0.0125, 0.0285)),
     ),
 )
 UPPER_ARM = Link(
@@ -74,7 +77,10 @@ WRIST = Link(
     Move("wrist_flex"),
     0.079,
     (-0.000103312, -0.0386143, 0.0281156),
-    (Box((-0.0022, -0.0270, 0.022), (0.0182, 0.0390, 0.0315)),),
+    (
+        Box((-0.00225, -0.04375, 0.022), (0.01825, 0.02225, 0.0315)),
+        Box((0.0, -0.00475, 0.022), (0.0125, 0.01725, 0.0315)),
+    ),
 )
 GRIPPER = Link(
     "gripper",
@@ -99,8 +105,8 @@ JAW = Link(
     0.012,
     (-0.00157495, -0.0300244, 0.0192755),
     (
-        Box((-0.0025, -0.0542, 0.019), (0.01, 0.0283, 0.011)),
-        Box((-0.0003, -0.0083, 0.0187), (0.0103, 0.0182, 0.0243)),
+        Box((-0.0025, -0.054, 0.019), (0.01, 0.0285, 0.011)),
+        Box((0.0, -0.008, 0.01875), (0.0105, 0.0185, 0.02425)),
     ),
 )
 SO101 = Body(
@@ -111,4 +117,5 @@ SO101 = Body(
     tip="gripper",
     tcp=(-0.0079, -0.000218121, -0.0981274),  # that model's gripperframe
     straight=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    never=NEVER,
 )
