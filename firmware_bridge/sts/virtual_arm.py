@@ -12,7 +12,9 @@ from firmware_bridge.sts.codec import Codec
 from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.virtual_bus import VirtualBus
 from firmware_bridge.sts.virtual_servo import VirtualServo
-from firmware_bridge.sts.virtual_world import FirstOrderWorld, World
+from firmware_bridge.sts.virtual_world import LOAD_PER_TICK, FirstOrderWorld, World
+
+WEIGHTLESS = ("shoulder_pan", "wrist_roll", "gripper")  # turn about an axis that gravity does not load
 
 
 def shaft_ticks(robot: Robot, calibration: Calibration, pose: Sequence[float]) -> list[float]:
@@ -43,5 +45,6 @@ def make_servos(robot: Robot, calibration: Calibration) -> list[VirtualServo]:
 def make_bus(robot: Robot, calibration: Calibration, world: World | None = None) -> VirtualBus:
     """The arm on its bus; `world` defaults to one in which a limp arm sinks to its park pose."""
     if world is None:
-        world = FirstOrderWorld(shaft_ticks(robot, calibration, robot.park_pose))
+        weights = [0.0 if name in WEIGHTLESS else LOAD_PER_TICK for name, _ in calibration.joints]
+        world = FirstOrderWorld(shaft_ticks(robot, calibration, robot.park_pose), weights=weights)
     return VirtualBus(make_servos(robot, calibration), world)

@@ -7,15 +7,20 @@ write, so that a test can say what reached the servos and in which order.
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from firmware_bridge.sts import protocol
 from firmware_bridge.sts.protocol import BROADCAST, HEADER, OVERHEAD, checksum, make_frame
+from firmware_bridge.sts.registers import REGISTERS
 from firmware_bridge.sts.virtual_servo import VirtualServo, touches_goal
 from firmware_bridge.sts.virtual_world import World
 
 JOURNAL = 20_000  # writes kept
+BITS_PER_BYTE = 10  # on the wire
+RETURN_DELAY = REGISTERS["Return_Delay_Time"].address
+DELAY_UNIT_S = 2e-6
 
 
 @dataclass(slots=True)
@@ -27,7 +32,10 @@ class Faults:
     late: int = 0  # answers still to be late
     drop: int = 0  # answers still to be lost
     corrupt: int = 0  # answers still to carry a wrong checksum
-    duplicate: bool = False  # a second servo with the same id answers at the same time
+    again: int = 0  # answers still to be sent twice, the second late_s later
+    deaf: int = 0  # instructions still to be missed: not done, not answered
+    duplicate: bool = False  # a second servo with the same id and another position answers at the same time
+    twin_every: int = 0  # an all but equal second servo: only every so many answers differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +66,67 @@ class VirtualBus:
         self.faults = {servo.servo: Faults() for servo in servos}
         self.echo = False
         self.wire_s = 0.0  # each answer arrives that much later, as on a real wire
+        self.baud = 0  # bytes take their time at this rate; 0: no time at all
         self.journal: collections.deque[Written] = collections.deque(maxlen=JOURNAL)
         self.frames: collections.Counter[str] = collections.Counter()
+        self.now = -math.inf
         self._pending = b""
-        self._registered: dict[int, bytes] = {}  # servo -> parameters of a REG_WRITE that waits
+        self._later: list[tuple[float, Callable[[float], None]]] = []
+        self._free_at = 0.0  # s, when the wire is free for the next answer
+        self._twin_answers = 0
+        self._awake: list[VirtualServo] = []  # who hears the frame that is being served
 
     def advance(self, now: float) -> None:
         """Let time pass without a request."""
+        elapsed = max(0.0, now - self.now) if math.isfinite(self.now) else 0.0
+        self.now = max(self.now, now)
         motions = self.world.advance(now, [servo.drive for servo in self.servos])
         for servo, motion in zip(self.servos, motions, strict=True):
-            servo.tick(motion)
+            servo.tick(motion, elapsed)
+        if self._later:
+            self._happen(now)
+
+    def later(self, at: float, what: Callable[[float], None]) -> None:
+        """`what(at)` happens when time has come to `at` (s)."""
+        self._later.append((at, what))
+
+    def brown_out(self, volts: float = 3.5, sag_s: float = 0.2, silent_s: float = 0.3) -> None:
+        """The supply sags for a while; then every servo restarts, limp and for a while silent."""
+        was = [servo.voltage for servo in self.servos]
+
+        def over(at: float) -> None:
+            for servo, voltage in zip(self.servos, was, strict=True):
+                servo.voltage = voltage
+                servo.restart(at, silent_s)
+
+        for servo in self.servos:
+            servo.voltage = 10.0 * volts
+        self.later(self.now + sag_s, over)
 
     def feed(self, data: bytes, now: float) -> list[Outgoing]:
         """Take host bytes (any cut), let the servos act, return what they answer."""
-        out = [Outgoing(now, data)] if self.echo else []
+        byte_s = BITS_PER_BYTE / self.baud if self.baud else 0.0
+        out = [Outgoing(now + len(data) * byte_s, data)] if self.echo else []
         self._pending += data
         while (frame := self._next_frame()) is not None:
             self.advance(now)
+            self._free_at = now + len(frame) * byte_s
+            self._awake = [servo for servo in self.servos if self._hears(servo, now)]
             out += self._serve(frame[2], frame[4], frame[5:-1], now)
         return out
+
+    def _hears(self, servo: VirtualServo, now: float) -> bool:
+        faults = self.faults[servo.servo]
+        if faults.silent or now < servo.dark_until:
+            return False
+        faults.deaf, missed = max(0, faults.deaf - 1), faults.deaf > 0
+        return not missed
+
+    def _happen(self, now: float) -> None:
+        due = sorted((item for item in self._later if item[0] <= now), key=lambda item: item[0])
+        self._later = [item for item in self._later if item[0] > now]
+        for at, what in due:
+            what(at)
 
     def _next_frame(self) -> bytes | None:
         while True:
@@ -113,7 +163,7 @@ class VirtualBus:
         return act(self, target, params, now)
 
     def _addressed(self, target: int) -> list[VirtualServo]:
-        return [servo for servo in self.servos if target in (servo.servo, BROADCAST)]
+        return [servo for servo in self._awake if target in (servo.servo, BROADCAST)]
 
     def _ping(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         return [out for servo in self._addressed(target) for out in self._answer(servo, b"", now)]
@@ -136,26 +186,26 @@ class VirtualBus:
 
     def _reg_write(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         for servo in self._addressed(target):
-            self._registered[servo.servo] = params
+            servo.registered = params
         return [] if target == BROADCAST else self._ping(target, b"", now)
 
     def _action(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         for servo in self._addressed(target):
-            waiting = self._registered.pop(servo.servo, None)
+            waiting, servo.registered = servo.registered, b""
             if waiting:
                 self._store(servo, waiting[0], waiting[1:], now)
         return [] if target == BROADCAST else self._ping(target, b"", now)
 
     def _sync_read(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         address, length, wanted = params[0], params[1], params[2:]
-        by_id = {servo.servo: servo for servo in self.servos}
+        by_id = {servo.servo: servo for servo in self._awake}
         asked = [by_id[servo] for servo in wanted if servo in by_id]
         answers = [self._answer(servo, servo.read(address, length), now) for servo in asked]
         return [out for answer in answers for out in answer]
 
     def _sync_write(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         address, length = params[0], params[1]
-        by_id = {servo.servo: servo for servo in self.servos}
+        by_id = {servo.servo: servo for servo in self._awake}
         for at in range(2, len(params), length + 1):
             servo = by_id.get(params[at])
             if servo is not None:
@@ -164,8 +214,6 @@ class VirtualBus:
         return []
 
     def _store(self, servo: VirtualServo, address: int, data: bytes, now: float) -> None:
-        if self.faults[servo.servo].silent:  # its cable is out: it hears nothing either
-            return
         self.journal.append(Written(now, servo.servo, address, data, round(servo.position)))
         before = servo.servo
         servo.write(address, data)
@@ -176,8 +224,6 @@ class VirtualBus:
 
     def _answer(self, servo: VirtualServo, data: bytes, now: float) -> list[Outgoing]:
         faults = self.faults[servo.servo]
-        if faults.silent:
-            return []
         if faults.drop > 0:
             faults.drop -= 1
             return []
@@ -185,12 +231,21 @@ class VirtualBus:
         if faults.corrupt > 0:
             faults.corrupt -= 1
             frame = frame[:-1] + bytes((frame[-1] ^ 0x55,))
-        if faults.duplicate:
+        self._twin_answers += faults.twin_every > 0
+        if faults.duplicate or (faults.twin_every and self._twin_answers % faults.twin_every == 0):
             frame = _collide(frame, make_frame(servo.servo, servo.status, _twin(data)))
+        at = self._free_at + servo.memory[RETURN_DELAY] * DELAY_UNIT_S
+        if self.baud:
+            at += len(frame) * BITS_PER_BYTE / self.baud
+        self._free_at = at
+        at += self.wire_s
+        if faults.again > 0:
+            faults.again -= 1
+            return [Outgoing(at, frame), Outgoing(at + faults.late_s, frame)]
         if faults.late > 0:
             faults.late -= 1
-            return [Outgoing(now + self.wire_s + faults.late_s, frame)]
-        return [Outgoing(now + self.wire_s, frame)]
+            at += faults.late_s
+        return [Outgoing(at, frame)]
 
 
 _Act = Callable[[VirtualBus, int, bytes, float], list[Outgoing]]

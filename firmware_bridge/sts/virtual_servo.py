@@ -3,11 +3,13 @@
 Takes instructions as register reads and writes, gives bytes and what its motor wants (Drive). Kept true
 to the real one where it surprises: EEPROM writes vanish at power-off while Lock is 1; a goal outside the
 EEPROM limits is clamped inside while the register keeps the host's value; a goal write turns the torque
-on again (lerobot #3585); Torque_Enable = 128 redefines the present position. Knows nothing of frames.
+on again (lerobot #3585); Torque_Enable = 128 redefines the present position; overload, current, heat and
+voltage drop the torque as virtual_protection.py says. Knows nothing of frames.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 
@@ -21,6 +23,7 @@ from firmware_bridge.sts.registers import (
     TORQUE_RECENTRE,
     Register,
 )
+from firmware_bridge.sts.virtual_protection import Body, Limits, Protection, effort_left
 from firmware_bridge.sts.virtual_world import Drive, Motion
 
 MEMORY_SIZE = 128
@@ -29,6 +32,10 @@ TOP_ACCELERATION = 25400.0  # ticks/s^2: register value 254
 STALL_CURRENT_A = 2.4
 PRESENT = struct.Struct("<HHHBBBBBHH")  # registers 56..70
 GOAL = REGISTERS["Goal_Position"].address
+_ID, _PHASE, _TORQUE, _ACCELERATION, _LOCK = (
+    REGISTERS[name].address for name in ("ID", "Phase", "Torque_Enable", "Acceleration", "Lock")
+)
+_PRESENT = REGISTERS["Present_Position"].address
 _READ_ONLY = frozenset(
     address
     for row in REGISTERS.values()
@@ -48,9 +55,11 @@ class VirtualServo:
                 _store(self.eeprom, row, eeprom.get(name, servo if name == "ID" else row.default))
         self.memory = bytearray(MEMORY_SIZE)
         self.motion = Motion(position, 0.0, 0.0)
-        self.voltage = 74  # 0.1 V
-        self.temperature = 31  # degrees Celsius
-        self.status = 0  # error bits
+        self.body = Body()
+        self.protection = Protection()
+        self._bits = 0
+        self.dark_until = -math.inf  # s; restarting: neither hears nor answers
+        self.registered = b""  # parameters of a REG_WRITE that waits for its ACTION
         self._target = position
         self.power_on()
 
@@ -63,53 +72,96 @@ class VirtualServo:
 
     @property
     def servo(self) -> int:
-        return self.memory[REGISTERS["ID"].address]
+        return self.memory[_ID]
+
+    @property
+    def status(self) -> int:
+        """Error bits now; setting them latches them, until power off or set again."""
+        return self._bits
+
+    @status.setter
+    def status(self, bits: int) -> None:
+        self.protection.latched = bits
+        self._bits = bits | Protection.now(self._limits, self.body)
+
+    @property
+    def voltage(self) -> float:
+        """0.1 V"""
+        return self.body.voltage
+
+    @voltage.setter
+    def voltage(self, value: float) -> None:
+        self.body.voltage = value
+
+    @property
+    def temperature(self) -> float:
+        """Degrees Celsius"""
+        return self.body.temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self.body.temperature = value
+
+    @property
+    def heating(self) -> float:
+        """Degrees per s at full load; 0: the temperature stays as it is set."""
+        return self.body.heating
+
+    @heating.setter
+    def heating(self, value: float) -> None:
+        self.body.heating = value
 
     @property
     def drive(self) -> Drive:
+        effort = effort_left(self.get("Torque_Limit") / 1000.0, self._bits, self._limits)
         speed = abs(self.get("Goal_Velocity")) or TOP_SPEED
-        acceleration = 100.0 * self.memory[REGISTERS["Acceleration"].address] or TOP_ACCELERATION
-        effort = self.get("Torque_Limit") / 1000.0
-        if self.status & self.memory[REGISTERS["Unloading_Condition"].address]:
-            effort = min(effort, self.memory[REGISTERS["Protective_Torque"].address] / 100.0)
-        torque = self.memory[REGISTERS["Torque_Enable"].address] == 1
-        return Drive(torque, self._target, min(speed, TOP_SPEED), acceleration, effort)
+        acceleration = 100.0 * self.memory[_ACCELERATION] or TOP_ACCELERATION
+        return Drive(self.memory[_TORQUE] == 1, self._target, min(speed, TOP_SPEED), acceleration, effort)
 
     @property
     def position(self) -> float:
         """Ticks as the host sees them: shaft minus Homing_Offset, wrapped unless Phase bit 4 is set."""
-        seen = self.motion.position - self.get("Homing_Offset")
-        return seen if self.get("Phase") & MULTI_TURN_BIT else seen % TICKS_PER_TURN
+        seen = self.motion.position - self._offset
+        return seen if self.memory[_PHASE] & MULTI_TURN_BIT else seen % TICKS_PER_TURN
 
     def power_on(self) -> None:
-        """Also a reboot: what was written while Lock was 1 is gone, SRAM has its defaults."""
+        """Also a restart: what was written while Lock was 1 is gone, SRAM has its defaults."""
         self.memory[:] = bytes(MEMORY_SIZE)
         self.memory[:EEPROM_SIZE] = self.eeprom
         for row in REGISTERS.values():
             if row.area == "sram":
                 _store(self.memory, row, row.default)
         _store(self.memory, REGISTERS["Torque_Limit"], self.get("Max_Torque_Limit"))
-        self.status = 0
+        self.protection = Protection()
+        self.registered = b""
+        self._learn()
         self.tick(self.motion)
         _store(self.memory, REGISTERS["Goal_Position"], round(self.position))
 
-    def tick(self, motion: Motion) -> None:
-        """Take what the sensors see and refresh registers 56..70."""
+    def restart(self, now: float, silent_s: float = 0.0) -> None:
+        """A reboot at `now`: silent for a while, limp, and then as after power-on."""
+        self.power_on()
+        self.dark_until = now + silent_s
+
+    def tick(self, motion: Motion, elapsed: float = 0.0) -> None:
+        """Take what the sensors see after `elapsed` s and refresh registers 56..70."""
         self.motion = motion
-        position = round(self.position)
+        load = motion.load
+        self._bits = self.protection.step(elapsed, abs(load), abs(load) * STALL_CURRENT_A, self._limits, self.body)
+        memory = self.memory
         PRESENT.pack_into(
-            self.memory,
-            REGISTERS["Present_Position"].address,
-            _signed(position, 15),
+            memory,
+            _PRESENT,
+            _signed(round(self.position), 15),
             _signed(round(motion.velocity), 15),
-            _signed(round(motion.load / LOAD_UNIT), 10),
-            self.voltage,
-            self.temperature,
-            0,
-            self.status,
+            _signed(round(load / LOAD_UNIT), 10),
+            round(self.body.voltage),
+            min(255, round(self.body.temperature)),
+            bool(self.registered),
+            self._bits,
             abs(motion.velocity) > 1.0,
-            max(0, self.get("Goal_Position")) & 0xFFFF,
-            _signed(round(motion.load * STALL_CURRENT_A / CURRENT_UNIT_A), 15),
+            memory[GOAL] | memory[GOAL + 1] << 8,
+            _signed(round(load * STALL_CURRENT_A / CURRENT_UNIT_A), 15),
         )
 
     # -- what the host does
@@ -119,22 +171,38 @@ class VirtualServo:
 
     def write(self, address: int, data: bytes) -> None:
         """Store what may be written, and do what the firmware does on top."""
-        persists = self.memory[REGISTERS["Lock"].address] == 0
+        persists = self.memory[_LOCK] == 0
         for index, value in enumerate(data, start=address):
             if index >= MEMORY_SIZE or index in _READ_ONLY:
                 continue
-            if index == REGISTERS["Torque_Enable"].address and value == TORQUE_RECENTRE:
+            if index == _TORQUE and value == TORQUE_RECENTRE:
                 self._recentre(persists)
                 continue
             self.memory[index] = value
             if persists and index < EEPROM_SIZE:
                 self.eeprom[index] = value
-        torque = REGISTERS["Torque_Enable"].address
+        if address < EEPROM_SIZE:
+            self._learn()
+        torque = _TORQUE
         if address <= torque < address + len(data) and self.memory[torque] == 1:
             self._follow_goal()
         if touches_goal(address, len(data)):
             self.memory[torque] = 1  # lerobot #3585
             self._follow_goal()
+
+    def _learn(self) -> None:
+        """What is looked up at each tick, from EEPROM registers that hardly ever change."""
+        self._offset = self.get("Homing_Offset")
+        self._limits = Limits(
+            temperature=self.get("Max_Temperature_Limit"),
+            voltage=(self.get("Min_Voltage_Limit"), self.get("Max_Voltage_Limit")),
+            current_a=self.get("Protection_Current") * CURRENT_UNIT_A,
+            current_s=self.get("Over_Current_Protection_Time") / 100.0,
+            overload=self.get("Overload_Torque") / 100.0,
+            overload_s=self.get("Protection_Time") / 100.0,
+            protective=self.get("Protective_Torque") / 100.0,
+            unloading=self.get("Unloading_Condition"),
+        )
 
     def _follow_goal(self) -> None:
         goal = self.get("Goal_Position")
@@ -149,6 +217,7 @@ class VirtualServo:
         _store(self.memory, row, offset)
         if persists:
             _store(self.eeprom, row, offset)
+        self._learn()
 
 
 def touches_goal(address: int, length: int) -> bool:

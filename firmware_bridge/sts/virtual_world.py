@@ -6,6 +6,7 @@ behind the same servos by implementing `World`: one method. Time is passed in. K
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,52 +44,81 @@ LAG_S = 0.03  # a servo's own position loop, as a first-order lag
 FALL_LAG_S = 0.4
 FALL_SPEED = 1500.0  # ticks/s of a limp arm
 LOAD_PER_TICK = 0.0002  # gravity's part of the load, growing with the distance from rest
+LOAD_PER_SPEED = 1 / 20000.0
+STIFFNESS = 0.004  # duty per tick of a blocked shaft's error: full duty 22 degrees off
 MAX_STEPS = 2000  # 10 s; whoever sleeps longer finds a world at rest
+FREE = (-math.inf, math.inf)
 
 
 class FirstOrderWorld:
-    """Each joint for itself: limited speed and acceleration, a lag, and a pose it falls to when limp."""
+    """Each joint for itself: limited speed and acceleration, a lag, gravity towards a pose of rest, obstacles."""
 
-    def __init__(self, start: Sequence[float], rest: Sequence[float] | None = None) -> None:
-        """`start` and `rest` in shaft ticks; `rest` defaults to `start`: an arm that lies on the table."""
+    def __init__(
+        self, start: Sequence[float], rest: Sequence[float] | None = None, weights: Sequence[float] | None = None
+    ) -> None:
+        """`start` and `rest` in shaft ticks; `rest` defaults to `start`: an arm that lies on the table.
+
+        `weights`: load per tick away from rest, of each joint; a motor weaker than that sinks.
+        """
         self._rest = list(start if rest is None else rest)
+        self._weights = list(weights) if weights is not None else [LOAD_PER_TICK] * len(self._rest)
         self._motions = [Motion(float(position), 0.0, 0.0) for position in start]
+        self._walls = [FREE] * len(self._rest)
         self._now: float | None = None
 
     def advance(self, now: float, drives: Sequence[Drive]) -> Sequence[Motion]:
         elapsed = 0.0 if self._now is None else max(0.0, now - self._now)
         self._now = now
-        steps = min(MAX_STEPS, int(elapsed / STEP_S) + 1) if elapsed else 0
-        for index, drive in enumerate(drives):
-            motion = self._motions[index]
-            for _ in range(steps):
-                after = _step(motion, drive, self._rest[index], elapsed / steps)
-                if after == motion:
-                    break
-                motion = after
-            self._motions[index] = motion
+        if elapsed:
+            steps = min(MAX_STEPS, int(elapsed / STEP_S) + 1)
+            for index, drive in enumerate(drives):
+                self._motions[index] = self._move(index, drive, steps, elapsed / steps)
         return list(self._motions)
 
     def place(self, index: int, position: float) -> None:
         """Put a shaft somewhere by hand, in shaft ticks."""
         self._motions[index] = Motion(float(position), 0.0, 0.0)
 
+    def block(self, index: int, position: float | None) -> None:
+        """An obstacle at `position` (shaft ticks): the shaft cannot pass it from where it is. None: gone."""
+        if position is None:
+            self._walls[index] = FREE
+        elif self._motions[index].position <= position:
+            self._walls[index] = (-math.inf, float(position))
+        else:
+            self._walls[index] = (float(position), math.inf)
 
-def _step(motion: Motion, drive: Drive, rest: float, dt: float) -> Motion:
-    target, lag, limit = (
-        (drive.target, LAG_S, drive.max_speed * min(1.0, 2.0 * drive.effort))
-        if drive.torque
-        else (rest, FALL_LAG_S, FALL_SPEED)
-    )
-    error = target - motion.position
-    wanted = max(-limit, min(limit, error / max(lag, dt)))
-    change = drive.acceleration * dt
-    velocity = motion.velocity + max(-change, min(change, wanted - motion.velocity))
-    if abs(velocity * dt) >= abs(error) and velocity * error >= 0:
-        velocity = wanted  # arrives: never overshoots for want of a finer step
-    position = motion.position + velocity * dt
-    if abs(target - position) < 0.01:
-        position, velocity = target, 0.0
-    gravity = (position - rest) * LOAD_PER_TICK if drive.torque else 0.0
-    load = max(-1.0, min(1.0, gravity + velocity / 20000.0))
-    return Motion(position, velocity, load)
+    def _move(self, index: int, drive: Drive, steps: int, dt: float) -> Motion:
+        was = self._motions[index]
+        position, velocity = was.position, was.velocity
+        rest, weight = self._rest[index], self._weights[index]
+        low, high = self._walls[index]
+        powered = drive.torque and drive.effort > 0.0
+        target, lag, limit = rest, FALL_LAG_S, FALL_SPEED
+        if powered:
+            reach = drive.effort / weight if weight else math.inf  # further from rest it is too weak to hold
+            target = min(max(drive.target, rest - reach), rest + reach)
+            lag, limit = LAG_S, drive.max_speed * min(1.0, 2.0 * drive.effort)
+        if position == target and velocity == 0.0 and low <= position <= high:
+            steps = 0
+        change = drive.acceleration * dt
+        blocked = False
+        for _ in range(steps):
+            error = target - position
+            wanted = max(-limit, min(limit, error / max(lag, dt)))
+            velocity += max(-change, min(change, wanted - velocity))
+            if abs(velocity * dt) >= abs(error) and velocity * error >= 0:
+                velocity = wanted  # arrives: never overshoots for want of a finer step
+            position += velocity * dt
+            if abs(target - position) < 0.01:
+                position, velocity = target, 0.0
+            blocked = not low <= position <= high
+            if blocked:
+                position, velocity = min(max(position, low), high), 0.0
+            if velocity == 0.0 and (position == target or blocked):
+                break
+        load = (position - rest) * weight + velocity * LOAD_PER_SPEED if powered else velocity * LOAD_PER_SPEED
+        if powered and blocked:
+            load = (drive.target - position) * STIFFNESS
+        effort = drive.effort if powered else 1.0
+        return Motion(position, velocity, max(-effort, min(effort, load)))
