@@ -1,7 +1,6 @@
-"""What a target may be: finite, of the right size, inside the limits, not too far from the last one.
+"""Where joints may be and how fast they may be commanded: the tightest of all tables that limit them. Pure.
 
-Pure. Takes targets in rad (gripper 0..1), gives the nearest allowed target and what was cut. The rate
-limit is against the last command, and scales all joints together, so that the path keeps its direction.
+Takes the servos' own range and tables of limits, rad (gripper 0..1); knows nothing of motion, see motion.py.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.errors import ChunkRefused, ConfigError, sentence
+from firmware_bridge.errors import ConfigError, sentence
 
 Array = npt.NDArray[np.float64]
 
@@ -39,14 +38,6 @@ class Limits:
                 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Limited:
-    """An allowed target, and what was cut from the wish: "elbow_flex upper", "speed elbow_flex"."""
-
-    target: Array  # [D]
-    clamped: tuple[str, ...]
-
-
 def tightest(
     joints: Sequence[str], bounds: tuple[Array, Array], rows: Sequence[Mapping[str, tuple[float, float]]]
 ) -> tuple[Array, Array]:
@@ -59,23 +50,3 @@ def tightest(
             index = list(joints).index(name)
             lower[index], upper[index] = max(lower[index], low), min(upper[index], high)
     return lower, upper
-
-
-def limit(wish: Array, last: Array, limits: Limits, dt: float) -> Limited:
-    """The target to command instead of `wish`, `dt` s after `last` was commanded, all [D].
-
-    A `last` outside the bounds (an arm that was moved by hand) is led back at the speed limit.
-    Raises ChunkRefused for a wrong size, NaN or infinity.
-    """
-    if wish.shape != last.shape or not np.isfinite(wish).all():
-        raise ChunkRefused(sentence("a target", expected=f"{last.shape[0]} finite numbers", got=wish.tolist()))
-    inside = np.clip(wish, limits.lower, limits.upper)
-    clamped = [f"{limits.joints[index]} upper" for index in np.flatnonzero(wish > limits.upper)]
-    clamped += [f"{limits.joints[index]} lower" for index in np.flatnonzero(wish < limits.lower)]
-    step = inside - last
-    ratio = np.abs(step) / (limits.speed * dt)
-    worst = int(ratio.argmax())
-    if ratio[worst] > 1.0:
-        clamped.append(f"speed {limits.joints[worst]}")
-        inside = last + step / ratio[worst]
-    return Limited(inside, tuple(clamped))

@@ -63,9 +63,7 @@ class Rig:
     def state(self) -> ArmState:
         rest = np.zeros(2)
         warm, volts = np.full(2, 31.0), np.full(2, 7.4)
-        return ArmState(
-            self.measured, rest, rest, rest, warm, volts, (0, 0), self.alarms, self.changed, self.fresh
-        )
+        return ArmState(self.measured, rest, rest, rest, warm, volts, (0, 0), self.alarms, self.changed, self.fresh)
 
     def run(self, ticks: int) -> list[Step]:
         made = []
