@@ -6,6 +6,8 @@ every method does what it is asked, once, and raises a ServoError when it could 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -158,18 +160,22 @@ class StsArm:
     # -- each tick
 
     def read(self) -> ArmState:
-        """Registers 40..70 of every servo in one request: what is measured, and what was written."""
+        """Registers 40..70 of every servo in one request: what is measured, and what was written.
+
+        The longest it takes, with servos silent: twice `reply_timeout_s` for the block and its retry, and
+        twice more in a tick that looks again or looks at the limits.
+        """
         fresh = self._ask(self.ids)
         now = self.bus.clock()
+        expected = self.switch.expected
         self.switch.ramp(self._block.rows, fresh, now)
-        differing = self.switch.expected.differences(self._block.bytes, fresh)
+        differing = expected.differences(self._block.bytes, fresh)
         if differing:  # a glitch of the line may pass an 8-bit checksum: look again before saying so
             rows = sorted({item.row for item in differing})
-            fresh[rows] = self._ask([self.ids[row] for row in rows])[rows]
-            differing = self.switch.expected.differences(self._block.bytes, fresh)
+            fresh[rows] = self._ask([self.ids[row] for row in rows], retries=0)[rows]
+            differing = expected.differences(self._block.bytes, fresh)
         differing += self.switch.goals.check(self._block.rows["goal"], fresh)
-        if fresh.all():
-            differing += self.memory.look(now)
+        differing += self.memory.look(now) if fresh.all() and not differing else self.memory.differing
         rows_ = self._block.rows
         errors = tuple(self._errors[servo] | int(rows_["status"][row]) for row, servo in enumerate(self.ids))
         measured = self._block.measured(self.codec)
@@ -218,8 +224,8 @@ class StsArm:
 
     # -- inside
 
-    def _ask(self, servos: tuple[int, ...] | list[int]) -> npt.NDArray[np.bool_]:
-        answer = self.bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, servos)
+    def _ask(self, servos: Sequence[int], retries: int | None = None) -> npt.NDArray[np.bool_]:
+        answer = self.bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, servos, retries)
         for servo, frame in answer.frames.items():
             self._errors[servo] = frame.error
         return self._block.take({servo: frame.data for servo, frame in answer.frames.items()})
@@ -239,5 +245,5 @@ class StsArm:
     def _named(self) -> tuple[tuple[str, int], ...]:
         return tuple(zip(self.names, self.ids, strict=True))
 
-    def _of(self, servos: tuple[int, ...] | list[int]) -> str:
+    def _of(self, servos: Sequence[int]) -> str:
         return ", ".join(name for name, servo in self._named() if servo in servos)

@@ -156,15 +156,15 @@ class Bus:
             while self._echo_left and (self.receive(deadline) or self.clock() < deadline):
                 pass
 
-    def sync_read(self, address: int, length: int, servos: Sequence[int]) -> SyncAnswer:
-        """`length` bytes from `address` of every servo in one request; the silent ones asked again.
+    def sync_read(self, address: int, length: int, servos: Sequence[int], retries: int | None = None) -> SyncAnswer:
+        """`length` bytes or more from `address` of every servo in one request; the silent ones asked again.
 
         An answer to an earlier request is never taken for this one's (see stale.py), even if it comes
         after the flush: its length differs.
         """
         frames: dict[int, StatusFrame] = {}
         left = tuple(servos)
-        for attempt in range(1 + self.patience.retries):
+        for attempt in range(1 + (self.patience.retries if retries is None else retries)):
             ask = self._debts.ask(length, left, self.clock())
             if not ask.servos:
                 break

@@ -19,6 +19,7 @@ from serial.tools import list_ports
 from firmware_bridge.errors import PortBusy, PortError, PortLost, PortMissing, PortPermission, sentence
 
 CHUNK_BYTES = 4096
+SEND_PATIENCE_S = 0.1  # a goal frame needs 0.3 ms; an adapter that takes none for so long is dead
 MAX_DRAIN = 64  # reads of one flush; a port that chatters without end is not ours to empty
 
 
@@ -55,13 +56,15 @@ class SerialLine:
         self._poll.register(self._file, select.POLLIN)
 
     def send(self, data: bytes) -> None:
-        try:
-            written = os.write(self._file, data)
-            while written < len(data):  # a full output queue: the wire is slower than we are
-                select.select([], [self._file], [], 1.0)
-                written += os.write(self._file, data[written:])
-        except OSError as error:
-            raise self._lost(error) from error
+        left = memoryview(data)
+        give_up = time.monotonic() + SEND_PATIENCE_S
+        while left:
+            try:
+                left = left[os.write(self._file, left) :]
+            except BlockingIOError:  # a full output queue: the wire is slower than we are
+                self._await_room(give_up)
+            except OSError as error:
+                raise self._lost(error) from error
 
     def receive(self, deadline: float) -> bytes:
         wait_ms = max(0.0, (deadline - time.monotonic()) * 1000.0)
@@ -72,6 +75,14 @@ class SerialLine:
         if not data and events[0][1] & ~select.POLLIN:  # hung up: the adapter was pulled
             raise self._lost("the line hung up")
         return data
+
+    def _await_room(self, give_up: float) -> None:
+        room = select.poll()
+        room.register(self._file, select.POLLOUT)
+        wait_ms = max(0.0, (give_up - time.monotonic()) * 1000.0)
+        events = room.poll(wait_ms)
+        if not events or events[0][1] & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
+            raise self._lost("it takes no more bytes" if not events else "the line hung up")
 
     def flush_input(self) -> int:
         # Reading counts what it throws away, which tcflush would not: stray bytes are evidence.

@@ -53,7 +53,8 @@ class Memory:
     def look(self, now: float) -> list[Difference]:
         """Ask for one pair of registers when its turn has come; what differs, as last seen.
 
-        A difference is read twice before it is one: a glitch may pass an 8-bit checksum.
+        A difference is read twice before it is one: a glitch may pass an 8-bit checksum. No retries: it is
+        asked again in its turn, and a tick must end.
         """
         if self._wanted and now >= self._due:
             self._due = now + LOOK_S
@@ -63,12 +64,17 @@ class Memory:
                 again = self._differences(LOOKS[turn], [self._ids[item.row] for item in found])
                 found = [item for item in found if item in again]
             self._found[turn] = found
+        return self.differing
+
+    @property
+    def differing(self) -> list[Difference]:
+        """What differed when last looked at."""
         return [item for part in self._found.values() for item in part]
 
     def _differences(self, names: Sequence[str], ids: Sequence[int]) -> list[Difference]:
         rows = [REGISTERS[name] for name in names]
         length = sum(row.length for row in rows)
-        answer = self._bus.sync_read(rows[0].address, length, sorted(set(ids)))
+        answer = self._bus.sync_read(rows[0].address, length, sorted(set(ids)), retries=0)
         found = []
         for servo, frame in answer.frames.items():  # the silent are asked again in their turn
             index = self._ids.index(servo)

@@ -1,4 +1,4 @@
-"""A virtual bus behind a pseudo-terminal: the same bytes that /dev/ttyACM0 would carry.
+"""A virtual bus behind a pseudo-terminal: the same bytes that /dev/ttyACM0 would carry, and a cable to pull.
 
 Owns the pty and the clock. `run` blocks; `start` runs it in a thread (tests), virtual_process.py gives it
 a process. Knows nothing of what the bytes mean.
@@ -6,30 +6,38 @@ a process. Knows nothing of what the bytes mean.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
 import time
 import tty
+from pathlib import Path
 from types import TracebackType
 
 from firmware_bridge.sts.virtual_bus import Outgoing, VirtualBus
 
+PATIENCE_S = 5.0  # for the serving thread to obey
+
 
 class VirtualPort:
-    """Carries bytes between a pty and a VirtualBus. `path` is the port's name for a host."""
+    """Carries bytes between a pty and a VirtualBus. `path` is the port's name for a host.
 
-    def __init__(self, bus: VirtualBus) -> None:
+    `link`: a symbolic link that always leads to the present pty, as /dev/serial/by-id does; it is absent
+    while unplugged.
+    """
+
+    def __init__(self, bus: VirtualBus, link: str = "") -> None:
         self.bus = bus
         self.lock = threading.Lock()  # held while the bus works; take it to look inside or to break things
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._master)
-        tty.setraw(self._slave)
-        # The slave stays open here, or the master would read EIO between two hosts.
-        self.path = os.ttyname(self._slave)
+        self.path = ""
+        self._link = link
+        self._master = self._slave = -1
         self._wake_read, self._wake_write = os.pipe()
         self._queue: list[Outgoing] = []
         self._thread: threading.Thread | None = None
+        self._obeyed = threading.Event()
+        self._open()
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -37,9 +45,18 @@ class VirtualPort:
             wait = None
             if self._queue:
                 wait = max(0.0, self._queue[0].at - time.monotonic())
-            ready, _, _ = select.select([self._master, self._wake_read], [], [], wait)
+            watched = [self._wake_read] if self._master < 0 else [self._master, self._wake_read]
+            ready, _, _ = select.select(watched, [], [], wait)
             if self._wake_read in ready:
-                return
+                word = os.read(self._wake_read, 1)
+                if word == b"x":
+                    return
+                if word == b"u":
+                    self._close()
+                elif self._master < 0:
+                    self._open()
+                self._obeyed.set()
+                continue
             if self._master in ready:
                 data = os.read(self._master, 4096)
                 with self.lock:
@@ -47,12 +64,53 @@ class VirtualPort:
                 self._queue.sort(key=lambda out: out.at)
             self._deliver()
 
+    def unplug(self) -> None:
+        """Close the pty: the host's reads and writes fail, and the link is gone. The servos live on."""
+        self._tell(b"u")
+
+    def replug(self) -> str:
+        """A new pty, and the link to it; returns its path."""
+        self._tell(b"r")
+        return self.path
+
+    def _tell(self, word: bytes) -> None:
+        self._obeyed.clear()
+        os.write(self._wake_write, word)
+        if not self._obeyed.wait(PATIENCE_S):
+            raise RuntimeError("the virtual port's thread does not run")
+
+    def _open(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._master)
+        tty.setraw(self._slave)
+        # The slave stays open here, or the master would read EIO between two hosts.
+        self.path = os.ttyname(self._slave)
+        if self._link:  # replaced whole: a host finds the old one or the new one, never half of one
+            half = Path(f"{self._link}.{os.getpid()}")
+            half.unlink(missing_ok=True)
+            half.symlink_to(self.path)
+            half.replace(self._link)
+
+    def _close(self) -> None:
+        if self._master < 0:
+            return
+        if self._link:
+            Path(self._link).unlink(missing_ok=True)
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = self._slave = -1
+        self._queue.clear()
+
     def _deliver(self) -> None:
         now = time.monotonic()
         due = b"".join(out.data for out in self._queue if out.at <= now)
         self._queue = [out for out in self._queue if out.at > now]
-        if due:
-            os.write(self._master, due)
+        if due and self._master >= 0:
+            try:
+                os.write(self._master, due)
+            except OSError as error:
+                if error.errno != errno.EIO:  # nobody has the other end open
+                    raise
 
     def start(self) -> VirtualPort:
         self._thread = threading.Thread(target=self.run, daemon=True)
@@ -64,7 +122,8 @@ class VirtualPort:
         os.write(self._wake_write, b"x")
         if self._thread is not None:
             self._thread.join()
-        for file in (self._master, self._slave, self._wake_read, self._wake_write):
+        self._close()
+        for file in (self._wake_read, self._wake_write):
             os.close(file)
 
     def __enter__(self) -> VirtualPort:

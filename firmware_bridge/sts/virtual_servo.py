@@ -35,6 +35,7 @@ GOAL = REGISTERS["Goal_Position"].address
 _ID, _PHASE, _TORQUE, _ACCELERATION, _LOCK = (
     REGISTERS[name].address for name in ("ID", "Phase", "Torque_Enable", "Acceleration", "Lock")
 )
+_LIMIT, _SPEED = REGISTERS["Torque_Limit"].address, REGISTERS["Goal_Velocity"].address
 _PRESENT = REGISTERS["Present_Position"].address
 _READ_ONLY = frozenset(
     address
@@ -113,8 +114,8 @@ class VirtualServo:
 
     @property
     def drive(self) -> Drive:
-        effort = effort_left(self.get("Torque_Limit") / 1000.0, self._bits, self._limits)
-        speed = abs(self.get("Goal_Velocity")) or TOP_SPEED
+        effort = effort_left((self.memory[_LIMIT] | self.memory[_LIMIT + 1] << 8) / 1000.0, self._bits, self._limits)
+        speed = (self.memory[_SPEED] | self.memory[_SPEED + 1] << 8) & 0x7FFF or TOP_SPEED
         acceleration = 100.0 * self.memory[_ACCELERATION] or TOP_ACCELERATION
         return Drive(self.memory[_TORQUE] == 1, self._target, min(speed, TOP_SPEED), acceleration, effort)
 
