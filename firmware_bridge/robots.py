@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from firmware_bridge.damiao.robots import ROBOTS as DAMIAO_ROBOTS
 from firmware_bridge.errors import ConfigError, sentence
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.robots import ROBOTS as STS_ROBOTS
 
-ROBOTS: dict[str, Robot] = {**STS_ROBOTS}
+ROBOTS: dict[str, Robot] = {**STS_ROBOTS, **DAMIAO_ROBOTS}
 
 
 def find(name: str) -> Robot:
