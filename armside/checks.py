@@ -100,9 +100,7 @@ def python_checks() -> Iterator[Check]:
     """The interpreter, and whether it is an environment of its own."""
     version = platform.python_version()
     state = OK if sys.version_info >= MIN_PYTHON else MISSING
-    yield Check(
-        "python", "python", state, f"{version} on {platform.machine()}", "install Python 3.10 or newer"
-    )
+    yield Check("python", "python", state, f"{version} on {platform.machine()}", "install Python 3.10 or newer")
     own = sys.prefix != sys.base_prefix
     yield Check(
         "python",
@@ -116,9 +114,7 @@ def python_checks() -> Iterator[Check]:
 
 def package_checks(machine: Machine, extra: str, required: bool) -> Iterator[Check]:
     """Each package of an extra: there, and in the version that this release is tested with."""
-    install = (
-        f"pip install 'armside[{extra}]'" if extra != "base" else "pip install --force-reinstall armside"
-    )
+    install = f"pip install 'armside[{extra}]'" if extra != "base" else "pip install --force-reinstall armside"
     for name in EXTRAS[extra]:
         have, pin = machine.installed.get(canonical(name)), machine.pins.get(canonical(name))
         if have is None and name == "onnxruntime" and "onnxruntime-gpu" in machine.installed:
@@ -148,9 +144,7 @@ def camera_checks(machine: Machine) -> Iterator[Check]:
     """Video devices by name, and whether this user may open them."""
     cameras = sorted((machine.root / "dev").glob("video*"))
     if not cameras:
-        yield Check(
-            "cameras", "camera", NOTE, "none", "plug one in; a video file or a folder of images works too"
-        )
+        yield Check("cameras", "camera", NOTE, "none", "plug one in; a video file or a folder of images works too")
     for camera in cameras:
         label = machine.read(f"sys/class/video4linux/{camera.name}/name")
         yield _device(camera, "cameras", f"/dev/{camera.name}", label)
@@ -198,9 +192,7 @@ def accelerator_checks(machine: Machine) -> Iterator[Check]:
         yield Check("accelerator", "Jetson", OK, f"{model or 'unknown board'}; {jetson_linux(release)}")
         power = machine.read("var/lib/nvpmodel/status")
         if power:
-            yield Check(
-                "accelerator", "power mode", NOTE, power, "sudo nvpmodel -m 0 gives all of it on most boards"
-            )
+            yield Check("accelerator", "power mode", NOTE, power, "sudo nvpmodel -m 0 gives all of it on most boards")
     driver = re.search(r"Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", machine.read("proc/driver/nvidia/version"))
     text = f"driver {driver[1]}" if driver else "no NVIDIA driver"
     yield Check(

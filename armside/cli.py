@@ -19,7 +19,13 @@ VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "robot": "show and change the profiles of your arms",
+    "bridge": "drive an arm in this terminal; status, stop, rearm, end, keys, install",
+    "home": "move an arm slowly to its home pose",
+    "jog": "move single joints slowly, by keys or by numbers",
+    "park": "move an arm slowly to its park pose, then torque off",
     "run": "run a bundle on an arm, simulated or real",
+    "replay": "move an arm, simulated or real, as a recording did",
     "report": "turn a recording into one HTML page: latency, cadence, joints",
     "demo": "do all of it on this computer with a simulated arm",
     "doctor": "tell what is missing on this machine and what to do",
@@ -64,9 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("armside: stopped by Ctrl-C", file=sys.stderr)
         return 130
-    except (
-        BrokenPipeError
-    ):  # `armside inspect ... | head`: the reader left; keep the interpreter's last flush quiet
+    except BrokenPipeError:  # `armside inspect ... | head`: the reader left; keep the interpreter's last flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -1,0 +1,47 @@
+"""Ctrl-C, SIGTERM and a closed terminal as a wish that is looked at between ticks, while an arm moves."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Protocol
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Wish(Protocol):
+    """Whoever may want a move to end."""
+
+    @property
+    def asked(self) -> int: ...
+
+    @property
+    def why(self) -> str: ...
+
+
+class Stop:
+    """`asked` counts the signals since the block was entered; `why` says what they mean."""
+
+    why = "Ctrl-C: holding here"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Inside the block SIGNALS only count. Main thread only; under nohup SIGHUP stays ignored."""
+    stop = Stop()
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        stop.asked += 1
+
+    deaf = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {number: signal.signal(number, heard) for number in SIGNALS if number not in deaf}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,126 @@
+"""What `armside bridge install` writes: udev rules with stable names, and a systemd unit. Text only.
+
+Takes the program, the user and the robot; gives the files' text. Writes nothing. Vendor and product ids as the
+kernel's drivers and the adapters' makers list them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+RULES_FILE = "70-armside.rules"
+UNIT_FILE = "armside-bridge@.service"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A USB adapter that arms hang on."""
+
+    vendor: str
+    product: str
+    name: str
+    subsystem: str = "tty"
+
+
+@dataclass(frozen=True, slots=True)
+class UsbPort:
+    """One adapter of its own, and the robot that hangs on it."""
+
+    robot: str
+    vendor: str
+    product: str
+    serial: str
+
+
+ADAPTERS = (
+    Adapter("1a86", "55d3", "CH343, the driver board of SO-100 and SO-101"),
+    Adapter("1a86", "7523", "CH340"),
+    Adapter("10c4", "ea60", "CP210x"),
+    Adapter("0403", "6001", "FTDI FT232R"),
+    Adapter("0403", "6014", "FTDI FT232H"),
+    Adapter("1d50", "606f", "CANable and others with gs_usb firmware", subsystem="net"),
+)
+CAN_BITRATE = 1_000_000
+TTY = 'GROUP="dialout", MODE="0660", ENV{ID_MM_DEVICE_IGNORE}="1", ENV{ID_MM_PORT_IGNORE}="1"'
+LATENCY = 'SUBSYSTEM=="usb-serial", ACTION=="add", DRIVER=="ftdi_sio", ATTR{latency_timer}="1"'
+CAN_UP = f"/bin/sh -c 'ip link set %k type can bitrate {CAN_BITRATE} && ip link set %k up txqueuelen 1000'"
+
+
+def udev_rules(named: UsbPort | None = None) -> str:
+    """The rules: access for dialout, stable names, ModemManager kept away, FTDI in time, CAN up.
+
+    `named`: one adapter more, whose port gets the name of its robot.
+    """
+    lines = [
+        "# Arms for Armside. A port keeps its name whatever was plugged in first:",
+        "#   /dev/armside-SERIAL    by the adapter's serial number",
+        "#   /dev/serial/by-path/   for adapters without one (CH340): the socket that they are plugged into",
+    ]
+    for adapter in ADAPTERS:
+        match = f'ATTRS{{idVendor}}=="{adapter.vendor}", ATTRS{{idProduct}}=="{adapter.product}"'
+        lines += ["", f"# {adapter.name}"]
+        if adapter.subsystem == "net":
+            lines.append(f'SUBSYSTEM=="net", ACTION=="add", {match}, RUN+="{CAN_UP}"')
+            continue
+        lines.append(f'SUBSYSTEM=="tty", {match}, {TTY}')
+        lines.append(f'SUBSYSTEM=="tty", {match}, ATTRS{{serial}}=="?*", SYMLINK+="armside-$attr{{serial}}"')
+    lines += ["", "# FTDI adapters wait up to 16 ms to fill a packet: six servos would be read at 30 Hz.", LATENCY]
+    if named is not None:
+        match = f'ATTRS{{idVendor}}=="{named.vendor}", ATTRS{{idProduct}}=="{named.product}"'
+        serial = f'ATTRS{{serial}}=="{named.serial}"'
+        lines += ["", f"# {named.robot}", f'SUBSYSTEM=="tty", {match}, {serial}, SYMLINK+="armside-{named.robot}"']
+    return "\n".join(lines) + "\n"
+
+
+def usb_port(robot: str, port: str, root: Path = Path("/")) -> UsbPort | None:
+    """The adapter behind /dev/ttyACM0, from the kernel's files; None where it has no serial number or is no USB."""
+    name = Path(os.path.realpath(root / port.lstrip("/"))).name
+    place = Path(os.path.realpath(root / "sys/class/tty" / name / "device"))
+    for folder in (place, *place.parents):
+        if (folder / "idVendor").is_file():
+            vendor, product, serial = (_line(folder / key) for key in ("idVendor", "idProduct", "serial"))
+            good = serial and not set(serial) & set('"\\ *?[]|')
+            return UsbPort(robot, vendor, product, serial) if good else None
+    return None
+
+
+def _line(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def unit(program: str, user: str, uid: int, live: bool) -> str:
+    """A systemd unit, one instance for each robot: armside-bridge@blue. `user` "": of the user's own manager."""
+    program = shlex.quote(program).replace("%", "%%")  # a % is systemd's own
+    command = f"{program} bridge --robot %i{' --live' if live else ''}"
+    # A bridge that nobody can find cannot be stopped: clients of the same user look in this folder.
+    place = [f"User={user}", "SupplementaryGroups=dialout", f"Environment=XDG_RUNTIME_DIR=/run/user/{uid}"]
+    target = "multi-user.target" if user else "default.target"
+    lines = [
+        "[Unit]",
+        "Description=Armside bridge of the arm %i",
+        *([f"After=user@{uid}.service", f"Wants=user@{uid}.service"] if user else []),
+        "",
+        "[Service]",
+        "Type=exec",
+        *(place if user else []),
+        f"ExecStart={command}",
+        "# SIGTERM: the arm is left by its exit policy. Only the supervisor is told, it tells the bridge.",
+        "KillMode=mixed",
+        "KillSignal=SIGTERM",
+        "# Parking from far away is slow, and a bridge that is killed cannot park.",
+        "TimeoutStopSec=120",
+        "# The supervisor takes over by itself; what it gave up on is for a person.",
+        "Restart=no",
+        "LimitRTPRIO=20",
+        "Nice=-5" if user else "Nice=0",
+        "",
+        "[Install]",
+        f"WantedBy={target}",
+    ]
+    return "\n".join(lines) + "\n"
