@@ -18,6 +18,7 @@ from firmware_bridge.errors import ConfigError, sentence
 from firmware_bridge.registry import check_id
 
 SIM = "sim"  # the port's name that means: start virtual servos and drive them
+MAY_BE_0 = ("retries", "rate_hz")
 EXIT_POLICIES = ("park", "hold", "limp")
 
 
@@ -79,12 +80,12 @@ class BridgeConfig:
                     do="give calibration=PATH, or calibrate the arm first",
                 )
             )
-        positive = {"speed": self.speed, "park_speed": self.park_speed}
-        may_be_0 = ("retries", "rate_hz")
-        positive |= {key: value for key, value in dataclasses.asdict(self.timing).items() if key not in may_be_0}
-        for name, value in positive.items():
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(sentence(name, expected="a number > 0", got=value))
+        numbers = {"speed": self.speed, "park_speed": self.park_speed, **dataclasses.asdict(self.timing)}
+        for name, value in numbers.items():
+            enough = value >= 0 if name in MAY_BE_0 else value > 0
+            if not (math.isfinite(value) and enough):
+                expected = "a number >= 0" if name in MAY_BE_0 else "a number > 0"
+                raise ConfigError(sentence(name, expected=expected, got=value))
         if self.id:
             check_id(self.id)
         self._check_endpoint()

@@ -35,6 +35,7 @@ from firmware_bridge.words import STDIN, Say, tell
 
 LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ESTOP = signal.SIGUSR1
+CLOSE_S = 10.0
 CONNECT_S = 60.0  # the longest that connecting may block before the supervisor takes it as hung
 
 
@@ -115,6 +116,8 @@ def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: context
     loop.run(ready)
     farewell = machine.farewell()
     tell(f"{farewell}; {loop.lateness.text()}")
+    pulse.word({"event": "stopped"})
+    pulse.busy(CLOSE_S)  # closing the port, the last of the black box
     place.say({"event": "stopped", "text": farewell, "torque": machine.torque, "fault": machine.fault})
     return 0
 

@@ -22,7 +22,7 @@ from firmware_bridge.rules import make_rules
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.words import tell
 
-QUEUE = 4000  # records that wait for the disk: about 10 s of a busy arm
+QUEUE = 2000  # records that wait for the disk: about 10 s of a driven SO arm
 ENDING_S = 2.0
 # What changes the machine: calls on it, on its mailbox, and attributes that are set ("set torque").
 TOLD = ("step", "torque_asked", "torque_is", "failed", "command", "chunk", "heard", "leave", "adopt")

@@ -59,7 +59,8 @@ class Replug:
         if self._thread is not None:
             self._thread.join(ENDING_S)
         if self._found is not None:
-            self._found.close()
+            with contextlib.suppress(Exception):
+                self._found.close()
 
     def _run(self, driver: Driver) -> None:
         with contextlib.suppress(Exception):  # a port that is gone may refuse even to be closed

@@ -183,6 +183,8 @@ class Supervisor:
                 why = f"did not tick for {bridge.heard.allowed_s:g} s and was ended"
         noticed = time.monotonic()
         code = self._reap(bridge, bool(why))
+        if bridge.said("stopped"):  # it has left the arm as it says: nothing to take over, however it ends
+            why, code = "", 0
         return End(bridge, why or _died(code), noticed, code is not None)
 
     def _reap(self, bridge: Bridge, hung: bool) -> int | None:

@@ -1,4 +1,4 @@
-"""The bridge as real processes: virtual servos, the daemon and its clients, and what dies in between."""
+"""The bridge as real processes: virtual servos, supervisor, daemon and clients; the road, refusals, leaving."""
 
 from __future__ import annotations
 
@@ -8,77 +8,27 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
 import numpy as np
 import psutil
 import pytest
-import zmq
 
 from firmware_bridge.client import (
-    FRAME,
-    UNITS,
     BridgeClient,
     BridgeConfig,
     BridgeGone,
-    BridgeHandle,
     Chunk,
     CommandRefused,
     ProtocolMismatch,
-    Status,
     start_bridge,
 )
 from firmware_bridge.errors import CalibrationMismatch, ConfigError, PortBusy, PortMissing, ServoMissing
-from firmware_bridge.messages import PROTOCOL, unpack
+from firmware_bridge.messages import PROTOCOL
 from firmware_bridge.robots import find
-from firmware_bridge.sts.registers import REGISTERS
+from tests.firmware_bridge.acts import PARK, ROOT, ask_raw, chunk_from, moving, raise_arm, shoulder_at_torque_off, until
 from tests.firmware_bridge.conftest import ServoProcess
-
-TORQUE = REGISTERS["Torque_Enable"].address
-PARK = np.array(find("so101").park_pose)
-ROOT = str(Path(__file__).resolve().parents[2])
-
-
-def chunk_from(status: Status, lift: float = -1.2, seconds: float = 1.0) -> Chunk:
-    """Raise the shoulder to `lift` rad and stay there."""
-    goal = status.measured.astype(np.float32)
-    goal[1] = lift
-    actions = np.tile(goal, (max(2, int(30 * seconds)), 1))
-    return Chunk(actions, "so101", UNITS, FRAME, status.seq, status.tick, 1 / 30)
-
-
-def until(client: BridgeClient, wanted: Callable[[Status], bool], timeout_s: float = 10.0) -> Status:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        status = client.status()
-        if wanted(status):
-            return status
-        assert time.monotonic() < deadline, status
-
-
-def raise_arm(client: BridgeClient) -> Status:
-    """Arm, send a chunk, wait until the shoulder is up."""
-    client.arm()
-    status = until(client, lambda s: s.torque == "on")
-    assert client.send_chunk(chunk_from(status)).ok
-    return until(client, lambda s: abs(s.measured[1] + 1.2) < 0.02)
-
-
-def moving(client: BridgeClient) -> Status:
-    """Some ticks into a chunk: a reading came after its first goals, so the servos have them."""
-    first = until(client, lambda s: s.mode == "running")
-    return until(client, lambda s: s.mode == "running" and s.seq > first.seq + 3)
-
-
-def shoulder_at_torque_off(servos: ServoProcess) -> list[float]:
-    """Distance of the shoulder from its park pose, ticks, at each torque-off that reached it."""
-    parked = 910 + 3184 - (910 + 3184) / 2 + PARK[1] * 4095 / (2 * np.pi)
-    journal = servos.order("report")["journal"]
-    return [abs(row[4] - parked) for row in journal if row[1:4] == [2, TORQUE, [0]]]
-
 
 # -- the road
 
@@ -160,7 +110,7 @@ def test_chunks_that_must_not_move_the_arm_are_refused(config: BridgeConfig) -> 
             assert not reply.ok and reply.error == "ChunkRefused" and text in reply.text
         actions = good.actions.copy()
         raw = msgpack.packb([PROTOCOL, *_nan_chunk(good, actions)])
-        assert "finite" in _raw(bridge.endpoint, raw)
+        assert "finite" in ask_raw(bridge.endpoint, raw)
         assert client.send_chunk(good).ok
 
 
@@ -174,19 +124,9 @@ def _nan_chunk(good: Chunk, actions: np.ndarray) -> list[object]:
     return [SCHEMA, "Chunk", fields]
 
 
-def _raw(endpoint: str, data: bytes) -> str:
-    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-        socket.linger = 0
-        socket.connect(endpoint)
-        socket.send(data)
-        assert socket.poll(2000)
-        reply = unpack(socket.recv())
-    return str(getattr(reply, "text", ""))
-
-
 def test_another_version_is_told_what_to_update(config: BridgeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     with start_bridge(config) as bridge:
-        text = _raw(bridge.endpoint, msgpack.packb([PROTOCOL, "deadbeef", "Command", ["arm", ""]]))
+        text = ask_raw(bridge.endpoint, msgpack.packb([PROTOCOL, "deadbeef", "Command", ["arm", ""]]))
         assert "schema deadbeef" in text and "install one version on both sides" in text
         monkeypatch.setattr("firmware_bridge.messages.SCHEMA", "deadbeef")
         with pytest.raises(ProtocolMismatch, match="install one version on both sides"):
@@ -212,7 +152,7 @@ def test_start_failures_arrive_as_the_same_error(config: BridgeConfig, servos: S
         start_bridge(dataclasses.replace(config, port="/dev/ttyNOT_THERE"))
     with pytest.raises(ConfigError, match="so101 or so100"):
         start_bridge(dataclasses.replace(config, robot="so102"))
-    with pytest.raises(ConfigError, match=r"park_pose.*elbow"):
+    with pytest.raises(ConfigError, match=r"pose.*elbow"):
         start_bridge(dataclasses.replace(config, park_pose={"elbow": 0.0}))
     data = json.loads(Path(config.calibration).read_text())
     data["gripper"]["homing_offset"] += 1
@@ -234,95 +174,7 @@ def test_a_bridge_that_is_not_there_is_gone(tmp_path: Path) -> None:
         BridgeClient(f"ipc://{tmp_path}/nobody", timeout_s=0.2)
 
 
-# -- what dies
-
-
-def test_a_servo_falls_silent_hold_then_fault_then_rearm(config: BridgeConfig, servos: ServoProcess) -> None:
-    with start_bridge(config) as bridge:
-        client = bridge.client
-        client.arm()
-        assert client.send_chunk(chunk_from(client.status(), seconds=5.0)).ok
-        until(client, lambda s: s.mode == "running")
-        servos.order("fault", servo=3, silent=True)
-        held = until(client, lambda s: not s.fresh[2])
-        assert held.mode == "running" and "elbow_flex" in held.note and all(held.fresh[:2])
-        fault = until(client, lambda s: s.mode == "fault")
-        assert "elbow_flex has not answered for 0.4 s" in fault.fault and "torque: on" in fault.fault
-        frames = servos.goal_frames()
-        until(client, lambda s: s.seq > fault.seq + 20)
-        assert servos.goal_frames() == frames and 1 in servos.torque()
-        servos.order("fault", servo=3, silent=False)
-        until(client, lambda s: all(s.fresh))
-        client.rearm()
-        assert until(client, lambda s: s.mode == "ready").fault == ""
-
-
-def test_lost_and_corrupt_answers_do_not_stop_the_arm(config: BridgeConfig, servos: ServoProcess) -> None:
-    with start_bridge(config) as bridge:
-        client = bridge.client
-        client.arm()
-        assert client.send_chunk(chunk_from(client.status(), seconds=3.0)).ok
-        for servo in (1, 4, 6):
-            servos.order("fault", servo=servo, drop=1, corrupt=1, late=1, late_s=0.05)
-        raised = until(client, lambda s: abs(s.measured[1] + 1.2) < 0.02)
-        assert raised.fault == "" and raised.mode in ("running", "ready")
-
-
-CLIENT = """
-import sys, time
-sys.path.insert(0, {root!r})
-from tests.firmware_bridge.test_bridge import *
-{body}
-while True:
-    client.send_chunk(chunk_from(client.status(), seconds=2.0))
-    time.sleep(0.05)
-"""
-ATTACH = "client = BridgeClient(sys.argv[1]); client.arm(); print('armed', flush=True)"
-START = """
-config = BridgeConfig.from_json(sys.argv[1])
-bridge = start_bridge(config); client = bridge.client; client.arm(); print(bridge.endpoint, bridge.pid, flush=True)
-"""
-
-
-def run_client(body: str, argument: str) -> tuple[subprocess.Popen[str], str]:
-    code = CLIENT.format(root=ROOT, body=body)
-    process = subprocess.Popen([sys.executable, "-c", code, argument], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, process.stdout.readline()
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
-
-
-def test_kill_9_of_the_client_holds_then_parks(config: BridgeConfig, servos: ServoProcess) -> None:
-    with start_bridge(config) as bridge:
-        client = bridge.client
-        process, _ = run_client(ATTACH, bridge.endpoint)
-        up = until(client, lambda s: abs(s.measured[1] + 1.2) < 0.02)
-        alive = until(client, lambda s: s.t > up.t + 0.6)  # longer than the patience: its word counts
-        assert alive.mode == "running"
-        kill(process)
-        held = until(client, lambda s: "client is silent" in s.note)
-        assert held.mode == "ready" and held.torque == "on" and abs(held.measured[1] + 1.2) < 0.02
-        until(client, lambda s: s.mode == "parking")
-        parked = until(client, lambda s: s.mode == "shadow")
-        assert parked.torque == "off" and np.abs(parked.measured - PARK)[:5].max() < 0.15
-    assert max(shoulder_at_torque_off(servos)) < 100
-
-
-def test_kill_9_of_the_starter_parks_and_ends_the_bridge(config: BridgeConfig, servos: ServoProcess) -> None:
-    process, line = run_client(START, config.to_json())
-    endpoint, pid = line.split()
-    with BridgeClient(endpoint) as watcher:
-        until(watcher, lambda s: abs(s.measured[1] + 1.2) < 0.02)
-        kill(process)
-        until(watcher, lambda s: s.mode == "parking")
-    psutil.Process(int(pid)).wait(10.0)
-    assert servos.torque() == [0] * 6 and max(shoulder_at_torque_off(servos)) < 100
+# -- leaving
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -370,35 +222,3 @@ def test_a_bridge_started_on_a_holding_arm_does_not_drop_it(config: BridgeConfig
         again.client.park()
         until(again.client, lambda s: s.torque == "off")
     assert max(shoulder_at_torque_off(servos)) < 100
-
-
-def test_kill_9_of_the_bridge_is_told_to_the_client(config: BridgeConfig, servos: ServoProcess) -> None:
-    bridge: BridgeHandle = start_bridge(config)
-    raise_arm(bridge.client)
-    os.kill(bridge.pid, signal.SIGKILL)
-    with pytest.raises(BridgeGone, match="no status"):
-        while True:
-            bridge.client.status(0.3)
-    with pytest.raises(BridgeGone, match=r"without its farewell.*hold the arm"):
-        bridge.close()
-    assert servos.torque() == [1] * 6  # the servos hold by themselves
-
-
-def test_a_pulled_cable_is_a_fault_that_is_still_told(config: BridgeConfig, servos: ServoProcess) -> None:
-    bridge = start_bridge(config)
-    bridge.client.arm()
-    until(bridge.client, lambda s: s.torque == "on")
-    servos.close()
-    status = until(bridge.client, lambda s: s.mode == "fault")
-    assert "went away" in status.fault and "torque: on" in status.fault and not any(status.fresh)
-    assert "went away" in bridge.close()
-
-
-def test_virtual_servos_die_with_their_bridge() -> None:
-    bridge = start_bridge(BridgeConfig(robot="so101", port="sim"))
-    (child,) = psutil.Process(bridge.pid).children()
-    os.kill(bridge.pid, signal.SIGKILL)
-    psutil.wait_procs([child], timeout=5.0)
-    assert not child.is_running() or child.status() == "zombie"
-    with pytest.raises(BridgeGone):
-        bridge.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from firmware_bridge.config import BridgeConfig, Timing
 from firmware_bridge.loop import Loop
-from firmware_bridge.messages import Command, Reply
+from firmware_bridge.messages import FRAME, UNITS, Chunk, Command, Reply
 from firmware_bridge.robots import find
 from firmware_bridge.rules import make_info, make_rules
 from firmware_bridge.safety.chunks import Door, Mailbox
@@ -87,3 +89,17 @@ def test_unknown_words_are_refused_with_the_known_ones(loop: Loop) -> None:
     refused = say(loop, "dance")
     assert not refused.ok and refused.error == "CommandRefused" and "estop" in refused.text
     assert loop.answer(b"client", Command("heartbeat")) is None
+
+
+def test_no_message_however_made_ends_the_bridge(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
+    loop.tick()
+    assert say(loop, "arm").ok
+    loop.tick()
+    good = Chunk(np.zeros((2, 6), np.float32), "so101", UNITS, FRAME, loop.counts.seq, loop.grid.tick, 0.1)
+    odd = dataclasses.replace(good, start_tick="soon")  # type: ignore[arg-type]
+    for message in (odd, Command({}), Command("shutdown", 5)):  # type: ignore[arg-type]
+        reply = loop.answer(b"client", message)
+        assert isinstance(reply, Reply) and not reply.ok and loop.machine.mode is not Mode.STOPPED
+    assert "Traceback" in capfd.readouterr().err
+    loop.tick()
+    assert say(loop, "pause").ok

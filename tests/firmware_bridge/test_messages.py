@@ -51,7 +51,9 @@ def test_another_schema_says_what_to_update() -> None:
     assert other != SCHEMA and schema_hash(KINDS) == SCHEMA
     for protocol, schema in ((PROTOCOL, other), (PROTOCOL + 1, SCHEMA)):
         data = msgpack.packb([protocol, schema, "Command", ["arm", ""]])
-        with pytest.raises(ProtocolMismatch, match=f"expected: protocol 1 schema {SCHEMA}.*one version on both"):
+        with pytest.raises(
+            ProtocolMismatch, match=f"protocol {PROTOCOL} schema {SCHEMA}.*one version on both"
+        ):
             unpack(data)
     assert unpack(msgpack.packb([PROTOCOL, SCHEMA, "Command", ["arm", ""]])) == Command("arm")
 
@@ -85,9 +87,13 @@ def test_config_travels_and_refuses() -> None:
         BridgeConfig(robot="so101", port="/dev/ttyACM0")
     with pytest.raises(ConfigError, match="park or hold or limp"):
         BridgeConfig(robot="so101", port="sim", exit_policy="fall")
-    with pytest.raises(ConfigError, match="this machine only"):
+    with pytest.raises(ConfigError, match="CURVE keys"):
         BridgeConfig(robot="so101", port="sim", endpoint="tcp://0.0.0.0:5555")
-    with pytest.raises(ConfigError, match="rate_hz"):
-        BridgeConfig(robot="so101", port="sim", timing=Timing(rate_hz=0))
+    assert BridgeConfig(robot="so101", port="sim", timing=Timing(rate_hz=0)).timing.rate_hz == 0  # the robot's own
+    for timing in (Timing(rate_hz=-1), Timing(retries=-1), Timing(silent_fault_s=0), Timing(rate_hz=float("nan"))):
+        with pytest.raises(ConfigError, match=r"rate_hz|retries|silent_fault_s"):
+            BridgeConfig(robot="so101", port="sim", timing=timing)
+    with pytest.raises(ConfigError, match="an arm's id"):
+        BridgeConfig(robot="so101", port="sim", id="../left")
     with pytest.raises(ConfigError, match="JSON"):
         BridgeConfig.from_json("{")
