@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
 
 # word -> module, what it does; the order is that of a day's work.
 WORDS: dict[str, tuple[str, str]] = {
@@ -66,15 +67,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(sentence("which robot?", expected=f"--robot with a profile ({known}) or a type", do=do))
     profile = resolve(args.robot).having(
         port=args.port,
-        calibration=args.calibration,
+        calibration=absolute(args.calibration),
         exit=args.exit,
         rate_hz=args.rate,
         speed=args.speed,
         park_speed=args.park_speed,
         floor_m=None if args.floor is None else from_text("floor_m", args.floor),
         endpoint=args.endpoint,
-        keys=args.keys,
-        black_box=args.black_box,
+        keys=absolute(args.keys),
+        black_box=absolute(args.black_box),
     )
     choice = ArmChoice(profile, args.live)
     config = to_bridge_config(profile, args.live)
@@ -82,3 +83,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{config.id}: {config.robot} on {config.port}, {moves}; leaves by: {config.exit_policy}", flush=True)
     print(f"Ctrl-C ends it so; a second one holds. Emergency stop: armside bridge stop {config.id}", flush=True)
     return serve(config, human=True)
+
+
+def absolute(path: str | None) -> str | None:
+    """Clients that read it from the registry stand in another folder."""
+    return None if path is None else str(Path(path).expanduser().absolute())

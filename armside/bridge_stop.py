@@ -62,7 +62,7 @@ def signal_stop(running: Running) -> None:
 
 def confirm(name: str, endpoint: str, keys: str, cut: bool, running: Running | None) -> bool:
     """Says the stop over the socket too, and prints what the bridge answers. Whether it is latched."""
-    from firmware_bridge.errors import BridgeError
+    from firmware_bridge.errors import BridgeError, BridgeGone
     from firmware_bridge.link import BridgeClient
 
     try:
@@ -74,7 +74,8 @@ def confirm(name: str, endpoint: str, keys: str, cut: bool, running: Running | N
             return True
     except BridgeError as error:
         print(f"armside: {name}: {error}", file=sys.stderr)
-        print(f"armside: {name}: {unanswered(running)}", file=sys.stderr)
+        if isinstance(error, BridgeGone):
+            print(f"armside: {name}: {unanswered(running)}", file=sys.stderr)
         return False
 
 

@@ -70,7 +70,7 @@ def end(client: BridgeClient, running: Running, policy: str) -> int:
             last = client.status(timeout_s=0.5)
         except BridgeGone:
             if find_running(running.id) is None:
-                note = last.fault or last.note
+                note = "" if last.torque == "off" else last.fault or last.note
                 print(f"{running.id}: ended; torque {last.torque}{'; ' + note if note else ''}")
                 return 0
     print(f"{running.id}: has not ended after {END_S:g} s; mode {last.mode}, torque {last.torque}; {last.note}")

@@ -90,7 +90,9 @@ def all_checks(machine: Machine, needed: str) -> Iterator[Check]:
     for extra in EXTRAS:
         yield from package_checks(machine, extra, required=extra in ("base", needed))
     if needed == "edge":
-        yield from port_checks(machine)
+        from armside.arm_checks import arm_checks  # it builds on this module
+
+        yield from arm_checks(machine)
         yield from camera_checks(machine)
     yield from resource_checks(machine)
     yield from accelerator_checks(machine)
@@ -130,16 +132,6 @@ def package_checks(machine: Machine, extra: str, required: bool) -> Iterator[Che
         yield Check(extra, "onnxruntime", MISSING, "installed twice (and -gpu): one hides the other", do)
 
 
-def port_checks(machine: Machine) -> Iterator[Check]:
-    """Serial ports of an arm, and whether this user may open them."""
-    ports = sorted(p for pattern in ("ttyACM*", "ttyUSB*") for p in (machine.root / "dev").glob(pattern))
-    if not ports:
-        do = "plug the arm's USB cable in and its power on; --port sim needs none"
-        yield Check("arm", "serial port", NOTE, "none", do)
-    for port in ports:
-        yield _device(port, "arm", f"/dev/{port.name}")
-
-
 def camera_checks(machine: Machine) -> Iterator[Check]:
     """Video devices by name, and whether this user may open them."""
     cameras = sorted((machine.root / "dev").glob("video*"))
@@ -147,10 +139,11 @@ def camera_checks(machine: Machine) -> Iterator[Check]:
         yield Check("cameras", "camera", NOTE, "none", "plug one in; a video file or a folder of images works too")
     for camera in cameras:
         label = machine.read(f"sys/class/video4linux/{camera.name}/name")
-        yield _device(camera, "cameras", f"/dev/{camera.name}", label)
+        yield device(camera, "cameras", f"/dev/{camera.name}", label)
 
 
-def _device(path: Path, group: str, name: str, label: str = "") -> Check:
+def device(path: Path, group: str, name: str, label: str = "") -> Check:
+    """Whether this user may open a device, and the group that may."""
     if os.access(path, os.R_OK | os.W_OK):
         return Check(group, name, OK, label or "may be opened")
     try:

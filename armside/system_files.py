@@ -67,7 +67,7 @@ def udev_rules(named: UsbPort | None = None) -> str:
             continue
         lines.append(f'SUBSYSTEM=="tty", {match}, {TTY}')
         lines.append(f'SUBSYSTEM=="tty", {match}, ATTRS{{serial}}=="?*", SYMLINK+="armside-$attr{{serial}}"')
-    lines += ["", "# FTDI adapters wait up to 16 ms to fill a packet: six servos would be read at 30 Hz.", LATENCY]
+    lines += ["", "# FTDI adapters wait up to 16 ms to fill a packet: each reading would come that late.", LATENCY]
     if named is not None:
         match = f'ATTRS{{idVendor}}=="{named.vendor}", ATTRS{{idProduct}}=="{named.product}"'
         serial = f'ATTRS{{serial}}=="{named.serial}"'
