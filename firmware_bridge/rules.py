@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,7 @@ from firmware_bridge.errors import ConfigError, sentence
 from firmware_bridge.messages import FRAME, UNITS, Info
 from firmware_bridge.robot import Robot
 from firmware_bridge.safety.chunks import Door
+from firmware_bridge.safety.levels import make_levels
 from firmware_bridge.safety.limits import Limits, tightest
 from firmware_bridge.safety.modes import Rules
 from firmware_bridge.safety.motion import Envelope
@@ -30,10 +32,13 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
     lead = np.full(len(robot.joints), config.lead) if config.lead else robot.lead
     limits = Limits(robot.joints, lower, upper, speed)
     timing = config.timing
+    grippers = np.array([name in robot.grippers for name in robot.joints])
+    workspace = None  # THE PLACE for make_workspace(robot, config.floor, config.keep_out, ...)
+    dt = 1.0 / timing.rate_hz
     return Rules(
-        envelope=Envelope(limits, np.array(acceleration), np.array(lead), 1.0 / timing.rate_hz),
+        envelope=Envelope(limits, np.array(acceleration), np.array(lead), dt, workspace, grippers),
         servo_bounds=bounds,
-        grippers=np.array([name in robot.grippers for name in robot.joints]),
+        grippers=grippers,
         park_pose=_pose(robot, robot.park_pose, config.park_pose, limits),
         park_speed=config.park_speed,
         may_move=config.may_move,
@@ -43,6 +48,7 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
         client_timeout_s=timing.client_timeout_s,
         park_after_s=timing.park_after_s,
         park_timeout_s=timing.park_timeout_s,
+        levels=make_levels(robot.family, config.levels),
     )
 
 
@@ -50,6 +56,9 @@ def _pose(robot: Robot, own: Sequence[float], given: Mapping[str, float], limits
     unknown = sorted(set(given) - set(robot.joints))
     if unknown:
         raise ConfigError(sentence("a pose", expected=", ".join(robot.joints), got=", ".join(unknown)))
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise ConfigError(sentence(f"{name} in a pose", expected="a number in rad", got=value))
     pose = dict(zip(robot.joints, own, strict=True)) | dict(given)
     inside: Array = np.clip([pose[name] for name in robot.joints], limits.lower, limits.upper)
     return inside

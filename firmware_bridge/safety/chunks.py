@@ -63,6 +63,13 @@ class Mailbox:
             return self.target(tick) if self._next is not None else None
         return sample(self._current, tick, self._door.rate_hz)
 
+    def pace(self, tick: int) -> Array | None:
+        """How fast the path that `target` gave went there from the tick before, [D] rad/s; None at its start."""
+        if self._current is None or tick <= self._current.start_tick:
+            return None
+        rate = self._door.rate_hz
+        return (sample(self._current, tick, rate) - sample(self._current, tick - 1, rate)) * rate
+
     @property
     def chunk_seq(self) -> int:
         """status_seq of the chunk being followed, -1 without one."""

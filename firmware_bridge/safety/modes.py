@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.driver import ArmState
+from firmware_bridge.safety.levels import Level
 from firmware_bridge.safety.limits import Limits
 from firmware_bridge.safety.motion import Envelope
 
@@ -23,6 +24,7 @@ class Mode(str, Enum):
     PAUSED = "paused"  # holding, chunks refused
     ESTOP = "estop"  # latched: not one goal frame
     PARKING = "parking"
+    LOWERING = "lowering"  # the end of an arm that cannot be left holding: support fades, then torque off
     FAULT = "fault"  # latched: not one goal frame
     STOPPED = "stopped"
 
@@ -38,6 +40,7 @@ WAYS_OUT = {  # from each mode, what to do next
     Mode.PAUSED: "resume first",
     Mode.ESTOP: "clear the arm's space, then rearm",
     Mode.PARKING: "wait until it is parked, or estop",
+    Mode.LOWERING: "wait until it is down, or hold the arm and cut",
     Mode.FAULT: "mend the cause that Status.fault names, then rearm",
     Mode.STOPPED: "start a new bridge",
 }
@@ -59,6 +62,8 @@ class Rules:
     client_timeout_s: float
     park_after_s: float
     park_timeout_s: float
+    levels: tuple[Level, ...] = ()
+    lower_s: float = 4.0  # how long an arm that cannot be left holding takes to lose its support
 
     @property
     def limits(self) -> Limits:
@@ -82,6 +87,3 @@ class Step:
     torque: bool | None = None  # True: on with goal = present; False: off
     support: float = 1.0  # of the holding, where neither is given: below 1 lowers the arm
     clamped: tuple[str, ...] = ()
-
-
-NOTHING = Step()

@@ -98,14 +98,14 @@ def advance(
 
     `pace` [D] is the velocity with which the wish itself moves: with it a moving wish is met and then
     followed, without it every wish is approached as a place to stop at.
-    Raises ChunkRefused for a wish or a pace of a wrong size, with NaN or infinity.
+    Raises ChunkRefused for anything of a wrong size, with NaN or infinity.
     """
     cuts: list[str] = []
     tries = _braking(last, envelope)
+    _check(last.position, last.velocity, measured)
     if wish is not None:
-        _check(wish, last)
         pace = np.zeros_like(wish) if pace is None else pace
-        _check(pace, last)
+        _check(last.position, wish, pace)
         end = _inside(wish, last.position, measured, envelope, cuts)
         tries = _towards(end, np.where(end == wish, pace, 0.0), last, envelope)
     for attempt in tries:
@@ -125,10 +125,10 @@ def _named(cuts: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cut for cut in cuts if cut))
 
 
-def _check(wish: Array, last: Motion) -> None:
-    if wish.shape != last.position.shape or not np.isfinite(wish).all():
-        count = last.position.shape[0]
-        raise ChunkRefused(sentence("a target", expected=f"{count} finite numbers", got=wish.tolist()))
+def _check(one: Array, *others: Array) -> None:
+    for row in (one, *others):
+        if row.shape != one.shape or not np.isfinite(row).all():
+            raise ChunkRefused(sentence("a target", expected=f"{len(one)} finite numbers", got=row.tolist()))
 
 
 # -- where to
