@@ -45,7 +45,8 @@ class Link:
     move: Move | None
     mass: float  # kg
     com: Vector  # m, centre of mass in its own frame
-    boxes: tuple[Box, ...]
+    boxes: tuple[Box, ...]  # which enclose it
+    outline: tuple[Vector, ...] = ()  # points, see outlines.py; () where boxes will do
 
 
 @dataclass(frozen=True, eq=False)  # by identity: what is computed once for a body is kept by it

@@ -12,6 +12,7 @@ outwards to 0.5 mm. The base stands on the table with its origin at its foot, x 
 from __future__ import annotations
 
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
+from firmware_bridge.kinematics.outlines import SO100_GRIPPER, SO100_JAW
 from firmware_bridge.kinematics.so101 import JOINTS, NEVER
 
 _ROOT_HALF = 0.7071067811865476
@@ -103,6 +104,7 @@ GRIPPER = Link(
         Box((0.0243, -0.053, 0.0), (0.0112, 0.0115, 0.0145)),
         Box((0.0025, -0.0208, 0.0), (0.033, 0.0213, 0.024)),
     ),
+    SO100_GRIPPER,
 )
 JAW = Link(
     "jaw",
@@ -116,6 +118,7 @@ JAW = Link(
         Box((-0.0025, -0.054, 0.0), (0.01, 0.0285, 0.011)),
         Box((0.0, -0.008, 0.00025), (0.0105, 0.0185, 0.02425)),
     ),
+    SO100_JAW,
 )
 SO100 = Body(
     name="so100",

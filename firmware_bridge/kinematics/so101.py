@@ -8,6 +8,7 @@ The base stands on the table with its origin 2.4 mm above it, x forward, z up.
 from __future__ import annotations
 
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
+from firmware_bridge.kinematics.outlines import SO101_GRIPPER, SO101_JAW
 
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 # Their meshes stay at least 5 mm apart over the whole of the joints' ranges (either arm; 5,000 poses).
@@ -95,6 +96,7 @@ GRIPPER = Link(
         Box((-0.0243, -0.0003, -0.0515), (0.0112, 0.0143, 0.0115)),
         Box((-0.0025, -0.002, -0.0195), (0.033, 0.0265, 0.021)),
     ),
+    SO101_GRIPPER,
 )
 JAW = Link(
     "jaw",
@@ -108,6 +110,7 @@ JAW = Link(
         Box((-0.0025, -0.054, 0.019), (0.01, 0.0285, 0.011)),
         Box((0.0, -0.008, 0.01875), (0.0105, 0.0185, 0.02425)),
     ),
+    SO101_JAW,
 )
 SO101 = Body(
     name="so101",

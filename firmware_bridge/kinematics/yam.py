@@ -9,6 +9,7 @@ not among them. The base stands on the table with its origin at its foot, x forw
 from __future__ import annotations
 
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
+from firmware_bridge.kinematics.outlines import YAM_FINGER_1, YAM_FINGER_2
 
 JOINTS = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "gripper")
 _STROKE = 0.0475  # m that each finger slides from closed to open
@@ -55,7 +56,7 @@ _ARM = (
         Move("joint2", _PITCH),
         1.46908,
         (0.000134495, -0.0331253, 0.129165),
-        (Box((0.0, -0.0335, 0.132), (0.0315, 0.0335, 0.1635)),),
+        (Box((0.0, -0.0335, 0.139), (0.0315, 0.0335, 0.1565)), Box((0.0, -0.0335, -0.0245), (0.0265, 0.0335, 0.007))),
     ),
     Link(
         "link3",
@@ -121,6 +122,7 @@ _GRIPPER = (
             Box((-0.04325, 0.024, -0.05575), (0.04725, 0.0345, 0.01275)),
             Box((-0.006, 0.00275, -0.02), (0.01, 0.01325, 0.0235)),
         ),
+        YAM_FINGER_1,
     ),
     Link(
         "finger_2",
@@ -134,6 +136,7 @@ _GRIPPER = (
             Box((-0.024, -0.04325, -0.05575), (0.0345, 0.04725, 0.01275)),
             Box((-0.00275, -0.006, -0.02), (0.01325, 0.01, 0.0235)),
         ),
+        YAM_FINGER_2,
     ),
 )
 YAM = Body(

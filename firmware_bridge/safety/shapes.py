@@ -1,4 +1,4 @@
-"""How far solid boxes are from each other and from a floor, many at once. Pure numpy.
+"""How far solid boxes are from each other, many at once. Pure numpy.
 
 Takes boxes as columns: centres [3, M], axes [3, 3, M] (column j is the box's j-th edge direction), half edges
 [3, M], in m; gives signed distances [M]. The long index is last because numpy is fast only along that one.
@@ -7,6 +7,7 @@ Knows nothing of arms. Source: the separating axis theorem (Gottschalk, Lin, Man
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,32 +33,40 @@ class Boxes:
 def separation(first: Boxes, second: Boxes) -> Array:
     """Signed separation [M] of box m of `first` from box m of `second`.
 
-    Positive: the largest gap along one of the 15 axes, which the distance is never below. Negative: the
-    depth, the shortest way on which one leaves the other.
+    Positive: a gap along an axis, which the distance is never below. Negative: the depth, the shortest way
+    on which one leaves the other. The nine axes square to two edges are tried only where the six faces
+    show no gap, which is seldom.
     """
     gap = second.centres - first.centres
-    turn = sum(first.axes[k, :, None] * second.axes[k, None, :] for k in range(3))  # [3, 3, M] first^T second
-    assert isinstance(turn, np.ndarray)
-    along_first = sum(first.axes[k] * gap[k] for k in range(3))  # [3, M]
-    along_second = sum(second.axes[k] * gap[k] for k in range(3))
+    turn = _dot(first.axes[:, :, None], second.axes[:, None])  # [3, 3, M]: second's axes as the first sees them
+    ahead = _dot(first.axes, gap[:, None])  # [3, M]: the way to the second as the first sees it
     size = np.abs(turn)
-    reach_first = sum(size[:, k] * second.half[k] for k in range(3))  # of the second box, along the first's axes
-    reach_second = sum(size[k] * first.half[k] for k in range(3))
-    faces = np.maximum(
-        (np.abs(along_first) - reach_first - first.half).max(axis=0),
-        (np.abs(along_second) - reach_second - second.half).max(axis=0),
+    reach_first = first.half + _dot(size.swapaxes(0, 1), second.half[:, None])
+    reach_second = second.half + _dot(size, first.half[:, None])
+    free: Array = np.maximum(
+        (np.abs(ahead) - reach_first).max(axis=0),
+        (np.abs(_dot(second.axes, gap[:, None])) - reach_second).max(axis=0),
     )
-    best: Array = np.maximum(faces, _edges(first.half, second.half, turn, size, np.asarray(along_first)))
-    return best
+    close = np.flatnonzero(free < 0.0)
+    edges = _edges(first.half[:, close], second.half[:, close], turn[:, :, close], ahead[:, close])
+    free[close] = np.maximum(free[close], edges)
+    return free
+
+
+def _dot(one: Array, two: Array) -> Array:
+    """The sum of products over the first index, which has three values."""
+    total: Array = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
+    return total
 
 
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]
 
 
-def _edges(first: Array, second: Array, turn: Array, size: Array, gap: Array) -> Array:
-    """The largest gap [M] along the nine axes that are square to an edge of each box."""
+def _edges(first: Array, second: Array, turn: Array, ahead: Array) -> Array:
+    """The largest gap [M] along the axes that are square to an edge of each box, [i, j] of both."""
+    size = np.abs(turn)
     sine = np.sqrt(np.maximum(1.0 - turn * turn, 0.0))
-    between = np.abs(gap[_LAST, None] * turn[_NEXT] - gap[_NEXT, None] * turn[_LAST])
+    between = np.abs(ahead[_LAST, None] * turn[_NEXT] - ahead[_NEXT, None] * turn[_LAST])
     reach = first[_NEXT, None] * size[_LAST] + first[_LAST, None] * size[_NEXT]
     reach += second[None, _NEXT] * size[:, _LAST] + second[None, _LAST] * size[:, _NEXT]
     spans = sine > PARALLEL
@@ -66,17 +75,8 @@ def _edges(first: Array, second: Array, turn: Array, size: Array, gap: Array) ->
     return best
 
 
-def above(boxes: Boxes, height: float) -> Array:
-    """How far the lowest corner of each box is above z = `height`, [M]; exact."""
-    reach = (np.abs(boxes.axes[2]) * boxes.half).sum(axis=0)
-    lowest: Array = boxes.centres[2] - reach - height
-    return lowest
-
-
-def apart(first: Boxes, second: Boxes) -> Array:
-    """A quick lower bound [M] of the distance, by the spheres around the boxes."""
-    gap = second.centres - first.centres
-    distance = np.sqrt((gap * gap).sum(axis=0))
-    radii = np.sqrt((first.half * first.half).sum(axis=0)) + np.sqrt((second.half * second.half).sum(axis=0))
-    bound: Array = distance - radii
-    return bound
+def corners(frame: Array, half: Array) -> Array:
+    """The eight corners [8, 3] of a box whose own frame is `frame` [4, 4]; a solid's lowest point is one of them."""
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+    points: Array = (signs * half) @ frame[:3, :3].T + frame[:3, 3]
+    return points
