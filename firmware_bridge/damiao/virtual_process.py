@@ -32,7 +32,7 @@ from firmware_bridge import robots
 from firmware_bridge.damiao import calibration as calibrations
 from firmware_bridge.damiao.can_port import Spec, open_port
 from firmware_bridge.damiao.nibbles import meaning
-from firmware_bridge.damiao.registers import REGISTERS
+from firmware_bridge.damiao.registers import REGISTERS, TIMEOUT_UNIT_S
 from firmware_bridge.damiao.virtual_arm import VirtualArm
 from firmware_bridge.damiao.virtual_can import VirtualCan, VirtualChannel
 from firmware_bridge.damiao.virtual_slcan import VirtualSlcan
@@ -124,6 +124,8 @@ def main() -> int:
     else:
         calibration = calibrations.shipped(robot, options.gripper)
     process = VirtualProcess(VirtualArm(robot, calibration))
+    for motor in process.arm.motors:
+        motor.registers["TIMEOUT"] = motor.saved["TIMEOUT"] = round(options.timeout_ms / 1000.0 / TIMEOUT_UNIT_S)
     # Ctrl-C in the terminal is for whoever runs the arm; motors go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -171,6 +173,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--robot", required=True)
     parser.add_argument("--calibration", default="", help="the arm's file, see damiao/calibration.py")
     parser.add_argument("--gripper", default="", help="its type where no calibration says it")
+    parser.add_argument("--timeout-ms", type=float, default=400.0, help="the motors' watchdog; 0 switches it off")
     parser.add_argument("--link", default="auto", choices=("auto", "udp_multicast", "slcan"))
     return parser.parse_args()
 

@@ -12,12 +12,14 @@ import time
 from dataclasses import dataclass
 
 import can
+from can.interfaces.slcan import slcanBus
 
 from firmware_bridge.damiao.can_port import Spec, is_full, open_port, os_error
 from firmware_bridge.damiao.frames import REGISTER_ID, Frame
 from firmware_bridge.errors import PortLost, sentence
 
 SEND_S = 0.003  # patience with a full way out
+SEND_SLCAN_S = 0.02  # pyserial calls it a timeout too when all bytes went out and the process slept meanwhile
 MAX_DRAIN = 256  # frames taken at once: a babbling bus must not hold a tick
 
 
@@ -40,6 +42,7 @@ class Wire:
         self.counts = Counts()
         self.bus = open_port(spec)
         self.echoes = spec.interface == "udp_multicast"  # what we send comes back to us
+        self._patience_s = SEND_SLCAN_S if spec.interface == "slcan" else SEND_S
         self._waiting: list[Frame] = []
         self._poll = _poll_of(self.bus)
 
@@ -47,7 +50,7 @@ class Wire:
         """Whether it went out. Raises PortLost."""
         message = can.Message(arbitration_id=frame.id, data=frame.data, is_extended_id=False)
         try:
-            self.bus.send(message, SEND_S)
+            self.bus.send(message, self._patience_s)
         except (can.CanError, OSError) as error:
             if not is_full(error):
                 raise self._lost(error) from error
@@ -62,10 +65,10 @@ class Wire:
         for _ in range(MAX_DRAIN):
             if self._poll is not None and not self._poll.poll(0):
                 break
-            came = self._receive(0.0)
-            if came is not None:
-                frames.append(came)
-            elif self._poll is None:
+            came, frame = self._receive(0.0)
+            if frame is not None:
+                frames.append(frame)
+            elif not came and self._poll is None:
                 break
         return frames
 
@@ -77,35 +80,39 @@ class Wire:
         if self._poll is not None:
             self._poll.poll(max(1.0, left * 1000.0))
             return
-        came = self._receive(left)
-        if came is not None:
-            self._waiting.append(came)
+        _, frame = self._receive(left)
+        if frame is not None:
+            self._waiting.append(frame)
 
     def close(self) -> None:
         """Give the bus back; errors of a bus that is gone do not matter any more."""
         with contextlib.suppress(can.CanError, OSError):
             self.bus.shutdown()
 
-    def _receive(self, timeout_s: float) -> Frame | None:
+    def _receive(self, timeout_s: float) -> tuple[bool, Frame | None]:
+        """Whether anything came, and the frame if it is one that a motor could have sent."""
         try:
             message = self.bus.recv(timeout_s)
         except (ValueError, IndexError):  # slcan: characters that are no frame
             self.counts.broken += 1
-            return None
+            return True, None
         except (can.CanError, OSError) as error:
-            if os_error(error) is None:  # one frame that could not be unpacked
-                self.counts.broken += 1
-                return None
-            raise self._lost(error) from error
-        if message is None or not message.is_rx:
-            return None
+            if os_error(error) is not None:
+                raise self._lost(error) from error
+            if isinstance(self.bus, slcanBus):  # bytes that are no characters: it keeps them, and would
+                self.bus.flush()  # stumble over them at every frame to come
+            self.counts.broken += 1
+            return True, None
+        if message is None:
+            return False, None
         if message.is_extended_id or message.is_remote_frame or message.is_error_frame or message.is_fd:
             self.counts.broken += 1
-            return None
-        if self.echoes and (message.arbitration_id < 0x10 or message.arbitration_id == REGISTER_ID):
-            return None
+            return True, None
+        own = self.echoes and (message.arbitration_id < 0x10 or message.arbitration_id == REGISTER_ID)
+        if own or not message.is_rx:
+            return True, None
         self.counts.received += 1
-        return Frame(message.arbitration_id, bytes(message.data))
+        return True, Frame(message.arbitration_id, bytes(message.data))
 
     def _lost(self, error: Exception) -> PortLost:
         do = "check the adapter's cable"
