@@ -136,6 +136,10 @@ def check_live(choice: ArmChoice) -> None:
 
 def require_live(choice: ArmChoice, verb: str) -> None:
     """For verbs that are nothing without moving. UsageError."""
+    from armside.profile import require_port
+
+    if choice.running is None:
+        require_port(choice.profile)
     if not (choice.live or choice.simulated):
         raise UsageError(
             sentence(

@@ -97,13 +97,16 @@ def leave(arm: Armed) -> None:
     """Closes the bridge by its policy and says where the arm is. Ctrl-C while it parks holds it there."""
     from firmware_bridge.client import BridgeGone, CommandRefused
 
-    policy = arm.policy or arm.handle.exit_policy
+    policy, note = arm.policy or arm.handle.exit_policy, ""
     try:
         if policy == "park" and arm.info.live:
             with contextlib.suppress(CommandRefused):  # latched: it stays as it is
                 if not park(arm):
                     policy = "hold"
-        print(f"the arm: {arm.handle.close(policy)}", flush=True)
+                elif arm.client.status(timeout_s=1.0).torque == "off":
+                    note = "parked"
+        said = arm.handle.close(policy)
+        print(f"the arm: {said if note in said else f'{note}; {said}'}", flush=True)
     except BridgeGone as error:
         print(f"armside: {error}", file=sys.stderr)
 

@@ -149,13 +149,8 @@ def check(profile: Profile) -> None:
                 raise UsageError(sentence(f"{key} of {profile.name}", expected=" or ".join(allowed), got=word))
 
 
-def to_bridge_config(profile: Profile, live: bool, *, named: bool = True) -> BridgeConfig:
-    """What a bridge is told. `named`: it may be found by its id; a private one (a simulation) may not.
-
-    Raises UsageError without a port, ConfigError for what does not fit together.
-    """
-    from firmware_bridge.config import BridgeConfig, Timing
-
+def require_port(profile: Profile) -> None:
+    """Raises UsageError without a port."""
     if not profile.port:
         raise UsageError(
             sentence(
@@ -164,6 +159,16 @@ def to_bridge_config(profile: Profile, live: bool, *, named: bool = True) -> Bri
                 do="--port sim for virtual servos; or armside robot set ID port=/dev/ttyACM0",
             )
         )
+
+
+def to_bridge_config(profile: Profile, live: bool, *, named: bool = True) -> BridgeConfig:
+    """What a bridge is told. `named`: it may be found by its id; a private one (a simulation) may not.
+
+    Raises UsageError without a port, ConfigError for what does not fit together.
+    """
+    from firmware_bridge.config import BridgeConfig, Timing
+
+    require_port(profile)
     given: dict[str, Any] = {
         "exit_policy": profile.exit or None,
         "speed": profile.speed,
