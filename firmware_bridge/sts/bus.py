@@ -89,7 +89,7 @@ class Bus:
             self.settle(QUARANTINE_S)  # owes an answer of every length: wait until the debts run out
 
         def request() -> tuple[bytes, int]:
-            size = self._debts.ask(length, (servo,), self.clock()).length
+            size = self._debts.ask(length, (servo,), self.clock(), self._last_asked[0]).length
             return protocol.make_read(servo, address, size), size
 
         frame = self._ask(servo, request)
@@ -165,7 +165,7 @@ class Bus:
         frames: dict[int, StatusFrame] = {}
         left = tuple(servos)
         for attempt in range(1 + (self.patience.retries if retries is None else retries)):
-            ask = self._debts.ask(length, left, self.clock())
+            ask = self._debts.ask(length, left, self.clock(), self._last_asked[0])
             if not ask.servos:
                 break
             self.counters.retries += attempt > 0

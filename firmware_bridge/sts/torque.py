@@ -26,7 +26,7 @@ MARKER = 254  # in Acceleration, 38 rad/s^2: resets to 0 when a servo restarts, 
 # Parts of a servo's own limit over time: should a position be wrong in spite of all checks, the first pull
 # is a weak one. Only for servos that were limp: one that holds a raised arm must never get weaker.
 RAMP = ((0.0, 0.3), (0.1, 0.5), (0.2, 0.75), (0.3, 1.0))  # s since torque on, part
-RAMP_PATIENCE_S = 0.5  # a limit that is not there so long after the ramp counts as changed by itself
+RAMP_TRIES = 20  # frames for the last step; a limit that is not there after them counts as changed by itself
 OUTSIDE_TICKS = 40  # 3.5 degrees: goals are clamped inside the servo, so one further outside would jump
 FREEZE_LENGTH = 18  # 40..57, torque to position: a length that a bridge which died has no answers of due
 _START = struct.Struct("<BH4sH")  # 41..49: Acceleration, Goal_Position, (time and velocity as found), Torque_Limit
@@ -53,8 +53,10 @@ class Torque:
         self._names = tuple(names)
         self._memory = memory
         self._ramp_from: float | None = None
+        self._ramp_tries = 0
         self._full: list[int] = []
         self._limp = np.zeros(len(ids), np.bool_)  # before the switch
+        self._ramped = np.ones(len(ids), np.bool_)
 
     def on(self, free: Sequence[bool]) -> npt.NDArray[np.int64]:
         """Goal = present, then torque on, verified; returns that present, ticks [D].
@@ -84,6 +86,7 @@ class Torque:
             self.expected.wrote(name, MARKER if name == "Acceleration" else 1)
         self.goals.start(present.tolist())
         self._full, self._limp = full, limp
+        self._ramped[:] = True
         self._ramp_from = self._bus.clock()
         return present
 
@@ -113,7 +116,9 @@ class Torque:
                 break
         self.expected.wrote("Torque_Enable", 1)
         ticks = [int.from_bytes(present.get(servo, b""), "little") for servo in self._ids]
-        self.goals.start(ticks, [servo in frozen.holding for servo in self._ids])
+        self._ramped[:] = [servo in frozen.holding for servo in self._ids]
+        self.goals.start(ticks, self._ramped.tolist())
+        self._ramp_from = self._bus.clock() - RAMP[-1][0]  # the host may have died within its ramp: now to the full
         return frozen
 
     def ramp(self, rows: Any, fresh: npt.NDArray[np.bool_], now: float) -> None:
@@ -124,17 +129,19 @@ class Torque:
         """
         if self._ramp_from is None:
             return
+        self._full = self._full or [self._memory.value(servo, "Max_Torque_Limit") for servo in self._ids]
         since = now - self._ramp_from
         part = max(part for start, part in RAMP if since >= start)
         wanted = [round(limit * part) if soft else limit for limit, soft in zip(self._full, self._limp, strict=True)]
-        wrong = fresh & (rows["torque_limit"] != wanted)
+        wrong = fresh & self._ramped & (rows["torque_limit"] != wanted)
         there = bool(fresh.all()) and not wrong.any()
-        if part == 1.0 and (there or since > RAMP[-1][0] + RAMP_PATIENCE_S):
+        if part == 1.0 and (there or self._ramp_tries >= RAMP_TRIES):
             self.expected.wrote("Torque_Limit", self._full)
             self._ramp_from = None
         elif wrong.any():
             servos = {self._ids[row]: wanted[row] for row in np.flatnonzero(wrong).tolist()}
             self._bus.sync_write("Torque_Limit", servos)
+            self._ramp_tries += part == 1.0
 
     # -- inside
 
@@ -142,6 +149,8 @@ class Torque:
         self.expected.forget()
         self.goals.forget()
         self._ramp_from = None
+        self._ramp_tries = 0
+        self._full = []
 
     def _write_on(self, rows: Mapping[int, bytes]) -> None:
         # The goal write alone turns the torque on, so marker, goal and limit go in one frame.

@@ -32,7 +32,8 @@ class Faults:
     late: int = 0  # answers still to be late
     drop: int = 0  # answers still to be lost
     corrupt: int = 0  # answers still to carry a wrong checksum
-    again: int = 0  # answers still to be sent twice, the second late_s later
+    again: int = 0  # answers still to be sent twice
+    again_s: float = 0.0  # the second so much later
     deaf: int = 0  # instructions still to be missed: not done, not answered
     duplicate: bool = False  # a second servo with the same id and another position answers at the same time
     twin_every: int = 0  # an all but equal second servo: only every so many answers differ
@@ -241,7 +242,7 @@ class VirtualBus:
         at += self.wire_s
         if faults.again > 0:
             faults.again -= 1
-            return [Outgoing(at, frame), Outgoing(at + faults.late_s, frame)]
+            return [Outgoing(at, frame), Outgoing(at + faults.again_s, frame)]
         if faults.late > 0:
             faults.late -= 1
             at += faults.late_s

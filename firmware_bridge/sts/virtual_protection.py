@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 VOLTAGE, SENSOR, HEAT, CURRENT, OVERLOAD = 1, 2, 4, 8, 32
+COOLER = 5.0  # degrees below the limit, where heat ends
 COOLING = 0.02  # of the distance to ambient, per s
 
 
@@ -42,6 +43,7 @@ class Protection:
 
     def __init__(self) -> None:
         self.latched = 0  # until power off
+        self._hot = False
         self._overload_s = 0.0
         self._current_s = 0.0
 
@@ -57,12 +59,12 @@ class Protection:
             body.temperature += elapsed * (body.heating * load - COOLING * (body.temperature - body.ambient))
         return self.latched | self.now(limits, body)
 
-    @staticmethod
-    def now(limits: Limits, body: Body) -> int:
+    def now(self, limits: Limits, body: Body) -> int:
         """Bits that come and go with what causes them."""
         low, high = limits.voltage
         bits = 0 if low <= body.voltage <= high else VOLTAGE
-        return bits | (HEAT if body.temperature >= limits.temperature else 0)
+        self._hot = body.temperature >= limits.temperature - (COOLER if self._hot else 0.0)
+        return bits | (HEAT if self._hot else 0)
 
 
 def effort_left(effort: float, bits: int, limits: Limits) -> float:

@@ -83,7 +83,7 @@ class VirtualServo:
     @status.setter
     def status(self, bits: int) -> None:
         self.protection.latched = bits
-        self._bits = bits | Protection.now(self._limits, self.body)
+        self._bits = bits | self.protection.now(self._limits, self.body)
 
     @property
     def voltage(self) -> float:
