@@ -4,6 +4,7 @@
     FOLDER/server.key            public: every client needs it
     FOLDER/clients/NAME.key      public keys of the clients that the bridge lets in
     FOLDER/NAME.key_secret       of the client NAME: move it, with server.key, to that client's machine
+    FOLDER/local.key_secret      of clients on the bridge's own machine: stays
 
 A socket without a listed key gets no answer at all, not even to its handshake. Knows nothing of messages.
 """
@@ -23,7 +24,7 @@ from firmware_bridge.registry import check_id
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator
 
-SERVER = "server"
+SERVER, LOCAL = "server", "local"
 CLIENTS = "clients"
 PUBLIC, SECRET = ".key", ".key_secret"
 MAKE = "make keys with `armside bridge keys`"
@@ -31,15 +32,15 @@ Socket = zmq.Socket[bytes]
 
 
 def make_keys(folder: str | Path, names: Sequence[str]) -> list[Path]:
-    """Keys of the server, where it has none yet, and of each client in `names`; the paths of what was written.
+    """Keys of server and local clients, where there are none yet, and of each client in `names`; what was written.
 
     Files are readable by this user alone. Never overwrites: raises ConfigError for a name that has keys.
     """
     folder = Path(folder)
     for name in names:
         check_id(name)
-        if name == SERVER:
-            raise ConfigError(sentence("a client's name", expected=f"any but {SERVER!r}", got=name))
+        if name in (SERVER, LOCAL):
+            raise ConfigError(sentence("a client's name", expected=f"any but {SERVER} and {LOCAL}", got=name))
         for path in (folder / f"{name}{SECRET}", folder / CLIENTS / f"{name}{PUBLIC}"):
             if path.exists():
                 do = "choose another name, or delete its two files first: that client is then locked out"
@@ -49,6 +50,7 @@ def make_keys(folder: str | Path, names: Sequence[str]) -> list[Path]:
         written = []
         if not (folder / f"{SERVER}{SECRET}").exists():
             written += _make(folder / f"{SERVER}{PUBLIC}", folder / f"{SERVER}{SECRET}")
+            written += _make(folder / CLIENTS / f"{LOCAL}{PUBLIC}", folder / f"{LOCAL}{SECRET}")
         for name in names:
             written += _make(folder / CLIENTS / f"{name}{PUBLIC}", folder / f"{name}{SECRET}")
     except OSError as error:
@@ -81,7 +83,7 @@ def guard(context: zmq.Context[Socket], sockets: Sequence[Socket], folder: str |
 def identify(socket: Socket, keys: str | Path) -> None:
     """Give a client's unconnected `socket` its keys.
 
-    `keys`: its NAME.key_secret beside server.key, or a folder that holds one client's secret.
+    `keys`: its NAME.key_secret beside server.key, or a folder with local.key_secret or the secret of one client.
     Raises ConfigError.
     """
     path = _client_secret(Path(keys))
@@ -109,6 +111,8 @@ def _write(path: Path, text: str) -> None:
 def _client_secret(keys: Path) -> Path:
     if not keys.is_dir():
         return keys
+    if (keys / f"{LOCAL}{SECRET}").exists():
+        return keys / f"{LOCAL}{SECRET}"
     found = sorted(path for path in keys.glob(f"*{SECRET}") if path.stem != SERVER)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -40,7 +39,7 @@ class BridgeHandle:
         self._bridge_pid = int(ready["pid"])
         self.config = config
         self.endpoint = str(ready["endpoint"])
-        self.client = BridgeClient(self.endpoint, keys=_own_keys(config))
+        self.client = BridgeClient(self.endpoint, keys=config.keys)
 
     @property
     def pid(self) -> int:
@@ -151,12 +150,6 @@ def start_bridge(config: BridgeConfig, timeout_s: float = 15.0) -> BridgeHandle:
         process.wait(timeout=config.leaving_s)
         lines.close()
         raise
-
-
-def _own_keys(config: BridgeConfig) -> str:
-    """Keys for the starter's own client: the folder's only client, or the one named `local`."""
-    local = Path(config.keys) / "local.key_secret"
-    return str(local) if config.keys and local.exists() else config.keys
 
 
 def _ending(process: subprocess.Popen[bytes], word: dict[str, Any] | None) -> str:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_bridge.config import BridgeConfig
+from firmware_bridge.config import EXIT_POLICIES, BridgeConfig
 from firmware_bridge.driver import ArmState, Driver
-from firmware_bridge.errors import BridgeError, ChunkRefused, PortLost, to_wire
+from firmware_bridge.errors import BridgeError, ChunkRefused, CommandRefused, PortLost, sentence, to_wire
 from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status
 from firmware_bridge.pulse import Pulse
 from firmware_bridge.punctual import Grid, Lateness
@@ -96,9 +96,11 @@ class Loop:
     def run(self, ready: Callable[[], None]) -> None:
         """Tick until there is nothing more to do; `ready` is called once, after the first tick."""
         grid = self.grid
-        grid.start = time.monotonic() - grid.tick * grid.period
         announce = True
         gc.disable()  # a collection inside a tick would make it late: collect between ticks instead
+        gc.collect()
+        gc.freeze()  # what lives until the end need not be looked at again
+        grid.start = time.monotonic() - grid.tick * grid.period
         while not self.machine.done:
             if not self.service.serve_until(grid.due, self.answer):
                 self._orphan_since = time.monotonic()
@@ -108,11 +110,9 @@ class Loop:
             self.tick()
             if announce:
                 ready()
-                gc.collect()
-                gc.freeze()
                 announce = False
             elif grid.tick % round(1.0 / grid.period) == 0:
-                gc.collect()  # what lives long is frozen: this takes little more than the rest's size
+                gc.collect()
             self.rim.pulse.tick(self.counts.seq, grid.tick)
             grid.tick += 1
 
@@ -164,6 +164,8 @@ class Loop:
             raise ChunkRefused(f"a {type(message).__name__} is not for the bridge")
         if message.name == "shutdown":
             policy = message.argument or self.config.exit_policy
+            if policy not in EXIT_POLICIES:
+                raise CommandRefused(sentence("shutdown", expected=" or ".join(EXIT_POLICIES), got=policy))
             self.machine.leave(policy, now)
             return f"leaving: {policy}"
         text = self.machine.command(message.name, now)

@@ -38,13 +38,15 @@ class Lateness:
 
     newest: float = 0.0
     worst: float = 0.0
+    worst_at: int = 0  # which tick that was, counted from 1
     count: int = 0
     bins: list[int] = field(default_factory=lambda: [0] * BINS)
 
     def add(self, seconds: float) -> None:
         self.newest = seconds
-        self.worst = max(self.worst, seconds)
         self.count += 1
+        if seconds > self.worst:
+            self.worst, self.worst_at = seconds, self.count
         place = int(math.log10(max(seconds, FINEST_S) / FINEST_S) * BINS_PER_DECADE)
         self.bins[min(place, BINS - 1)] += 1
 
@@ -59,5 +61,5 @@ class Lateness:
         return 0.0
 
     def text(self) -> str:
-        p50, p99 = self.quantile(0.5) * 1e3, self.quantile(0.99) * 1e3
-        return f"{self.count} ticks, late by {p50:.2f} ms (p50), {p99:.2f} ms (p99), {self.worst * 1e3:.2f} ms (worst)"
+        p50, p99, worst = (f"{1e3 * value:.2f} ms" for value in (self.quantile(0.5), self.quantile(0.99), self.worst))
+        return f"{self.count} ticks, late by {p50} (p50), {p99} (p99), {worst} (worst, tick {self.worst_at})"

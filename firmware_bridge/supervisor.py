@@ -212,7 +212,7 @@ class Supervisor:
             status_endpoint=ready.get("status_endpoint", self._birth.status_endpoint),
             adopt=f"the bridge {end.why}",
             number=self._birth.number + 1,
-            seq=heard.seq,
+            seq=heard.seq + 1,  # the last one may have gone out without being told here
             tick=heard.tick + 1 + round((time.monotonic() - end.noticed) * rate_hz),
         )
 

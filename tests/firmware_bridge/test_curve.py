@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -72,7 +73,7 @@ def test_statuses_go_beside_the_commands() -> None:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    make_keys(tmp_path / "keys", ["local", "desk"])
+    make_keys(tmp_path / "keys", ["desk"])
     return tmp_path / "keys"
 
 
@@ -105,7 +106,7 @@ def test_keys_are_private_and_never_overwritten(keys: Path) -> None:
         make_keys(keys, ["new", "desk"])
     assert {path: path.read_bytes() for path in keys.rglob("*.key*")} == before
     assert len(make_keys(keys, ["new"])) == 2  # the server keeps its own
-    for name in ("server", "../up"):
+    for name in ("server", "local", "../up"):
         with pytest.raises(ConfigError):
             make_keys(keys, [name])
 
@@ -148,8 +149,16 @@ def test_bad_keys_are_told(keys: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(SIM, endpoint=endpoint)
     with pytest.raises(ConfigError, match="armside bridge keys"):
         start_bridge(dataclasses.replace(config, keys=str(tmp_path / "none")))
-    with pytest.raises(ConfigError, match=r"name the file: .*desk.key_secret"):
-        BridgeClient(endpoint, keys=str(keys))
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(keys, elsewhere)
+    (elsewhere / "local.key_secret").unlink()
+    make_keys(elsewhere, ["other"])
+    with pytest.raises(ConfigError, match=r"desk.key_secret, other.key_secret; .*name the file"):
+        BridgeClient(endpoint, keys=str(elsewhere))
+    for name in ("desk", "other"):
+        (elsewhere / f"{name}.key_secret").unlink()
+    with pytest.raises(ConfigError, match=r"got: none; .*armside bridge keys"):
+        BridgeClient(endpoint, keys=str(elsewhere))
     (keys / "desk.key_secret").chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         BridgeClient(endpoint, keys=str(keys / "desk.key_secret"))
