@@ -49,10 +49,23 @@ def _verb_problems(words: list[str]) -> Iterator[str]:
     if verb not in VERBS:
         yield f"armside {verb}"
         return
-    known = verb_parser(verb)._option_string_actions
+    parser, name = verb_parser(verb), verb
+    beneath = words_of(parser)
+    if beneath and len(words) > 2 and not words[2].startswith("-"):
+        if words[2] not in beneath:
+            yield f"armside {verb} {words[2]}"
+            return
+        parser, name = beneath[words[2]], f"{verb} {words[2]}"
+    known = parser._option_string_actions
     yield from (
-        f"armside {verb} {w}" for w in words[2:] if w.startswith("--") and w.partition("=")[0] not in known
+        f"armside {name} {w}" for w in words[2:] if w.startswith("--") and w.partition("=")[0] not in known
     )
+
+
+def words_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The words of a verb that has some of its own, such as `bridge stop`."""
+    actions = parser._subparsers._group_actions if parser._subparsers else []
+    return actions[0].choices if actions else {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -66,8 +79,10 @@ def test_the_readme_names_the_two_commands() -> None:
 
 
 def test_what_does_not_exist_is_found() -> None:
-    page = "```sh\nmake coffee\narmside fly --high\narmside init x --preset tiny --wings   # no\n```\n"
-    assert list(problems(page)) == ["make coffee", "armside fly", "armside init --wings"]
+    page = "```sh\nmake coffee\narmside fly --high\narmside init x --preset tiny --wings   # no\n"
+    page += "armside bridge stop --cut --wings\narmside bridge fly\narmside bridge --robot x --wings\n```\n"
+    wrong = ["armside init --wings", "armside bridge stop --wings", "armside bridge fly", "armside bridge --wings"]
+    assert list(problems(page)) == ["make coffee", "armside fly", *wrong]
 
 
 def test_the_tree_is_what_the_files_say() -> None:
