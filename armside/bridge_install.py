@@ -87,10 +87,10 @@ def put(file: File) -> list[str]:
         return []
     try:
         write(file.path, file.text)
-    except PermissionError:
+    except OSError as error:  # root's, or a system that is read-only
         aside = robots_folder().parent / "install" / file.path.name
         write(aside, file.text)
-        print(f"{aside}: {file.path.parent} is root's")
+        print(f"{aside}: put there, because {file.path.parent} cannot be written: {error.strerror}")
         return [f"sudo install -D -m 644 {shlex.quote(str(aside))} {shlex.quote(str(file.path))}"]
     print(f"{file.path}: written")
     return []
