@@ -100,7 +100,8 @@ class Wire:
             if os_error(error) is not None:
                 raise self._lost(error) from error
             if isinstance(self.bus, slcanBus):  # bytes that are no characters: it keeps them, and would
-                self.bus.flush()  # stumble over them at every frame to come
+                with contextlib.suppress(can.CanError):  # stumble over them at every frame to come
+                    self.bus.flush()
             self.counts.broken += 1
             return True, None
         if message is None:
