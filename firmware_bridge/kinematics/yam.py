@@ -11,7 +11,7 @@ from __future__ import annotations
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
 from firmware_bridge.kinematics.outlines import YAM_FINGER_1, YAM_FINGER_2
 
-JOINTS = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "gripper")
+JOINTS = ("joint_1", "joint_2", "joint_3", "joint_4", "joint_5", "joint_6", "gripper")
 _STROKE = 0.0475  # m that each finger slides from closed to open
 _ROOT_HALF = 0.7071067811865476
 _HALF_TURN = (0.0, 0.0, 0.0, 1.0)
@@ -43,7 +43,7 @@ _ARM = (
         "base",
         (0.0, 0.0, 0.068),
         (0.0, -_ROOT_HALF, 0.0, _ROOT_HALF),
-        Move("joint1", (-1.0, 0.0, 0.0)),
+        Move("joint_1", (-1.0, 0.0, 0.0)),
         0.101218,
         (-0.0233636, -0.00172503, -0.00727828),
         (Box((-0.0315, -0.003, -0.009), (0.0315, 0.044, 0.0285)),),
@@ -53,7 +53,7 @@ _ARM = (
         "link1",
         (-0.0455, -0.0339, -0.02),
         _HALF_TURN,
-        Move("joint2", _PITCH),
+        Move("joint_2", _PITCH),
         1.46908,
         (0.000134495, -0.0331253, 0.129165),
         (Box((0.0, -0.0335, 0.139), (0.0315, 0.0335, 0.1565)), Box((0.0, -0.0335, -0.0245), (0.0265, 0.0335, 0.007))),
@@ -63,7 +63,7 @@ _ARM = (
         "link2",
         (0.0, -0.0688, 0.264),
         _HALF_TURN,
-        Move("joint3", _PITCH),
+        Move("joint_3", _PITCH),
         0.982553,
         (-0.0556042, -0.0340514, -0.135083),
         (
@@ -77,7 +77,7 @@ _ARM = (
         "link3",
         (-0.0600003, -0.0688, -0.244999),
         UPRIGHT,
-        Move("joint4", _PITCH),
+        Move("joint_4", _PITCH),
         0.462165,
         (-0.0550959, 0.032726, -0.0575534),
         (
@@ -90,7 +90,7 @@ _ARM = (
         "link4",
         (-0.0405003, 0.0338995, -0.0739989),
         UPRIGHT,
-        Move("joint5", (1.0, 0.0, 0.0)),
+        Move("joint_5", (1.0, 0.0, 0.0)),
         0.403307,
         (0.0375847, -3.55003e-05, -0.000825911),
         (Box((0.0105, 0.0, 0.00475), (0.011, 0.021, 0.02925)), Box((0.045, 0.0, -0.001), (0.0245, 0.029, 0.035))),
@@ -102,7 +102,7 @@ _GRIPPER = (
         "link5",
         (0.0404996, 0.0, -0.0356),
         UPRIGHT,
-        Move("joint6", (0.0, 0.0, -1.0)),
+        Move("joint_6", (0.0, 0.0, -1.0)),
         0.553219,
         (-3.57066e-05, 0.000249371, -0.0293133),
         (
