@@ -19,6 +19,7 @@ from firmware_bridge.safety.levels import make_levels
 from firmware_bridge.safety.limits import Limits, tightest
 from firmware_bridge.safety.modes import Rules
 from firmware_bridge.safety.motion import Envelope
+from firmware_bridge.safety.workspace import Workspace, make_workspace
 
 Array = npt.NDArray[np.float64]
 
@@ -33,13 +34,15 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
     limits = Limits(robot.joints, lower, upper, speed)
     timing = config.timing
     grippers = np.array([name in robot.grippers for name in robot.joints])
-    workspace = None  # THE PLACE for make_workspace(robot, config.floor, config.keep_out, ...)
+    workspace = make_workspace(robot, config.floor, config.keep_out, config.self_collision, config.bases)
+    park_pose = _pose(robot, robot.park_pose, config.park_pose, limits)
+    _check_free("park_pose", park_pose, workspace)
     dt = 1.0 / timing.rate_hz
     return Rules(
         envelope=Envelope(limits, np.array(acceleration), np.array(lead), dt, workspace, grippers),
         servo_bounds=bounds,
         grippers=grippers,
-        park_pose=_pose(robot, robot.park_pose, config.park_pose, limits),
+        park_pose=park_pose,
         park_speed=config.park_speed,
         may_move=config.may_move,
         exit_policy=config.exit_policy,
@@ -50,6 +53,14 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
         park_timeout_s=timing.park_timeout_s,
         levels=make_levels(robot.family, config.levels),
     )
+
+
+def _check_free(name: str, pose: Array, workspace: Workspace) -> None:
+    free = workspace.clearance(pose[None])[0]
+    if free.size and free.min() < 0.0:
+        do = "choose another pose, or move the floor or the box that it meets (floor, keep_out)"
+        got = f"{workspace.names[int(free.argmin())]}, {-1000 * free.min():.0f} mm inside"
+        raise ConfigError(sentence(name, expected="a pose free of the floor, boxes and the arm itself", got=got, do=do))
 
 
 def _pose(robot: Robot, own: Sequence[float], given: Mapping[str, float], limits: Limits) -> Array:

@@ -23,9 +23,9 @@ ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def chunk_from(status: Status, lift: float = -1.2, seconds: float = 1.0) -> Chunk:
-    """Raise the shoulder to `lift` rad and stay there."""
+    """Raise the shoulder to `lift` rad and stay there; the elbow opens, or the gripper would meet the shoulder."""
     goal = status.measured.astype(np.float32)
-    goal[1] = lift
+    goal[1:3] = lift, 0.9
     actions = np.tile(goal, (max(2, int(30 * seconds)), 1))
     return Chunk(actions, "so101", UNITS, FRAME, status.seq, status.tick, 1 / 30)
 
