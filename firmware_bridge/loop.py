@@ -111,6 +111,7 @@ class Loop:
             if announce:
                 ready()
                 announce = False
+                grid.start = time.monotonic() - grid.tick * grid.period  # the first tick warmed everything up
             elif grid.tick % round(1.0 / grid.period) == 0:
                 gc.collect()
             self.rim.pulse.tick(self.counts.seq, grid.tick)
@@ -237,7 +238,7 @@ class Loop:
             policy = self.config.exit_policy if self._leave_taken == 0 and asked.leave == 1 else "hold"
             self._leave_taken = asked.leave
             self.machine.leave(policy, now)
-        elif self._orphaned(now) and self.machine.mode is not Mode.PARKING:
+        elif self._orphaned(now) and self.machine.mode not in (Mode.PARKING, Mode.LOWERING):
             self.machine.leave(self.config.exit_policy, now)
 
     def _orphaned(self, now: float) -> bool:
