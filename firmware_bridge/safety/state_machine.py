@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from firmware_bridge.config import EXIT_POLICIES
 from firmware_bridge.errors import CommandRefused, sentence
 from firmware_bridge.messages import Chunk
 from firmware_bridge.safety.chunks import Mailbox
@@ -172,7 +173,10 @@ class StateMachine:
         """Begin to end by `policy`; while parking, "park" goes on and the other two end it at once.
 
         An arm that cannot be left holding is lowered instead of held, and once it is, only limp is faster.
+        Raises CommandRefused for another policy.
         """
+        if policy not in EXIT_POLICIES:
+            raise CommandRefused(sentence("how to leave", expected=" or ".join(EXIT_POLICIES), got=policy))
         self.leaving = True
         self.mailbox.clear()
         if (policy == "limp" or self._cutting) and self.rules.may_move and self.torque != "off":

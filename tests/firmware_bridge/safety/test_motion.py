@@ -259,3 +259,19 @@ def test_at_rest_the_workspace_is_not_asked() -> None:
     assert counted.asked == 0
     advance(UP / 2, standing(UP), UP, envelope)
     assert counted.asked == 1
+
+
+def test_a_wish_in_reach_but_beyond_the_lead_is_met_as_far_as_the_lead() -> None:
+    last = standing(np.array([0.3, 0.0, 0.5]))
+    measured = np.array([0.0003, 0.0, 0.5])  # 0.0003 left of a lead of 0.3
+    step = advance(np.array([0.3008, 0.0004, 0.5]), last, measured, ENVELOPE)
+    assert step.motion.position == pytest.approx([0.3003, 0.00015, 0.5]) and step.cuts == ("lead a",)
+    free = advance(np.array([0.3008, 0.0004, 0.5]), last, measured + 0.01, ENVELOPE)
+    assert free.motion.position.tolist() == [0.3008, 0.0004, 0.5] and free.cuts == ()
+
+
+def test_what_is_in_the_way_of_a_wish_in_reach_is_named_alone() -> None:
+    low = np.array([-0.1, -0.0503])  # the hand 0.1 mm above the floor
+    assert 0 < Planar().clearance(low[None])[0, 1] < 2e-4
+    step = advance(low - 0.0015, standing(low), low, FLOOR)
+    assert step.cuts == ("floor: hand",)
