@@ -21,6 +21,7 @@ DT_S = 1 / 30
 SHORTEST_S = 0.3  # even the smallest step starts and ends softly
 AHEAD_S = 0.1  # from the decision to the path's first action: the chunk is there in time
 EVERY = 15  # steps between two pieces
+BACK = 3  # rows before its part at which a piece begins: a whole number of ticks at the usual rates
 HORIZON = 45  # steps in a piece: when no further one comes the arm stands within 1.5 s
 # Of a minimum-jerk path 10 s^3 - 15 s^4 + 6 s^5: its fastest, times distance / duration (Flash and Hogan 1985).
 PEAK = 1.875
@@ -45,17 +46,17 @@ class Track:
         return self.tick_of(len(self.path))
 
     def pieces_due(self, tick: int) -> int:
-        """How many pieces should have been sent by `tick`.
-
-        Each is due half-way through the one before it: a mailbox holds one piece that is still to start, so the
-        last one must have started, and there is as much time again for this one to arrive.
-        """
+        """How many pieces should have been sent by `tick`: each when its own part of the path begins."""
         passed = (tick - self.start_tick) / (self.dt * self.rate_hz)
-        return min(max(int(passed / EVERY + 0.5) + 1, 1), -(-len(self.path) // EVERY))
+        return min(max(int(passed // EVERY) + 1, 1), -(-len(self.path) // EVERY))
 
     def piece(self, number: int, status: Status) -> Chunk:
-        """Piece `number` (from 0), computed from `status`. Its rows go on past the start of the next piece."""
-        first = number * EVERY
+        """Piece `number` (from 0), computed from `status`. Its rows go on past the start of the next piece.
+
+        It begins a little early, in the past when it is due: the bridge then goes over to it in the middle of a row,
+        where it knows how fast the path moves, and not at a first row, which it would approach as a place to stop.
+        """
+        first = max(0, number * EVERY - BACK)
         return Chunk(
             actions=self.path[first : first + HORIZON].astype(np.float32),
             arm=status.arm,

@@ -77,9 +77,9 @@ def test_a_mailbox_follows_the_path_without_a_jump(rate: float) -> None:
 
 def test_a_mover_that_dies_leaves_little_to_follow() -> None:
     planned = track(straight(np.zeros(2), np.ones(2), np.array([0.1, 0.1])), INFO, status(1, 0))
-    assert planned.pieces_due(0) == planned.pieces_due(planned.start_tick) == 1 and planned.pieces_due(50) == 2
+    assert planned.pieces_due(0) == planned.pieces_due(planned.start_tick) == 1 and planned.pieces_due(60) == 2
     last = planned.piece(1, status(1, 0))
-    assert len(last.actions) == HORIZON and last.start_tick == planned.start_tick + round(EVERY * DT_S * 100)
+    assert len(last.actions) == HORIZON and last.start_tick < planned.start_tick + EVERY * DT_S * 100
     assert planned.pieces_due(10**6) == -(-len(planned.path) // EVERY)
 
 
