@@ -89,7 +89,7 @@ class Bus:
             self.settle(QUARANTINE_S)  # owes an answer of every length: wait until the debts run out
 
         def request() -> tuple[bytes, int]:
-            size = self._debts.ask(length, (servo,), self.clock(), self._last_asked[0]).length
+            size = self._debts.ask(length, (servo,), self.clock()).length
             return protocol.make_read(servo, address, size), size
 
         frame = self._ask(servo, request)
@@ -127,6 +127,7 @@ class Bus:
             self._note_strays(self.send(request), length, (servo,))
             frames = self._collect(parser, 1, self.patience.unicast_timeout_s)
             if frames:
+                self._debts.answered(length, (servo,), self.clock())
                 return frames[0]
             self.counters.silent += 1
             self._debts.unanswered(length, (servo,), self.clock())
@@ -165,7 +166,7 @@ class Bus:
         frames: dict[int, StatusFrame] = {}
         left = tuple(servos)
         for attempt in range(1 + (self.patience.retries if retries is None else retries)):
-            ask = self._debts.ask(length, left, self.clock(), self._last_asked[0])
+            ask = self._debts.ask(length, left, self.clock())
             if not ask.servos:
                 break
             self.counters.retries += attempt > 0
@@ -181,6 +182,7 @@ class Bus:
         parser = StatusParser(ask.servos, ask.length)
         timeout_s = self.patience.reply_timeout_s
         frames = {frame.servo: frame for frame in self._collect(parser, len(ask.servos), timeout_s)}
+        self._debts.answered(ask.length, frames, self.clock())
         if len(frames) < len(ask.servos):
             missing = [servo for servo in ask.servos if servo not in frames]
             self.counters.silent += len(missing)
