@@ -41,9 +41,11 @@ class Lines:
         self._selector.register(self._pipe, selectors.EVENT_READ)
 
     def read(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next line, or None at the end of the pipe or the deadline."""
+        """The next line, or None at the end of the pipe, at the deadline, after `close`."""
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._pending:
+            if self._pipe.closed:
+                return None
             if not self._selector.select(max(0.0, deadline - time.monotonic())):
                 return None
             data = os.read(self._pipe.fileno(), 65536)
