@@ -130,10 +130,10 @@ def park(arm: Armed) -> bool:
 def go(arm: Armed, goal: Any, speed: float, show: Any = lambda status: None) -> Moved:
     """Moves in a straight line in joint space to `goal` [D], rad and gripper 0..1. Raises BridgeError."""
     from armside.moving import follow
-    from firmware_bridge.moves import speeds, straight, track
+    from firmware_bridge.moves import inside, speeds, straight, track
 
     status = arm.client.status(timeout_s=1.0)
-    path = straight(status.commanded, goal, speeds(arm.info, speed))
+    path = inside(straight(status.commanded, goal, speeds(arm.info, speed)), arm.info)
     return follow(arm.client, track(path, arm.info, status), arm.stop, show)
 
 

@@ -25,7 +25,7 @@ from armside.armed import Armed
 from armside.bridge_table import view
 from armside.jog_words import HELP, keys_of
 from armside.moving import follow
-from firmware_bridge.moves import speeds, straight, track
+from firmware_bridge.moves import inside, speeds, straight, track
 
 if TYPE_CHECKING:
     from firmware_bridge.client import Status
@@ -117,7 +117,7 @@ class Jogger:
         if abs(goal[self.joint] - status.commanded[self.joint]) < 1e-6:
             self.message = f"{info.joints[self.joint]} is at its limit"
             return
-        path = straight(status.commanded, goal, self.speed)
+        path = inside(straight(status.commanded, goal, self.speed), info)
         moved = follow(self.arm.client, track(path, info, status), self._halt, self._turn)
         limited = ", ".join(sorted(moved.clamps))
         self.message = "; ".join(part for part in (moved.why, f"limited: {limited}" if limited else "") if part)

@@ -23,6 +23,7 @@ AHEAD_S = 0.1  # from the decision to the path's first action: the chunk is ther
 EVERY = 15  # steps between two pieces
 BACK = 3  # rows before its part at which a piece begins: a whole number of ticks at the usual rates
 HORIZON = 45  # steps in a piece: when no further one comes the arm stands within 1.5 s
+HAIR = 1e-6  # rad
 # Of a minimum-jerk path 10 s^3 - 15 s^4 + 6 s^5: its fastest, times distance / duration (Flash and Hogan 1985).
 PEAK = 1.875
 
@@ -118,6 +119,15 @@ def goal_of(info: Info, commanded: Array, wishes: Mapping[str, tuple[str, float]
             )
         goal[place] = wanted
     return goal
+
+
+def inside(path: Array, info: Info) -> Array:
+    """The path [N, D] within the arm's limits, by a hair that float32 cannot round away.
+
+    A resting arm reads a little beyond a limit that it rests on; that alone is nothing to report.
+    """
+    kept: Array = np.clip(path, np.array(info.lower) + HAIR, np.array(info.upper) - HAIR)
+    return kept
 
 
 def speeds(info: Info, wanted: float) -> Array:

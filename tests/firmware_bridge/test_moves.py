@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.errors import ConfigError
 from firmware_bridge.messages import FRAME, UNITS, Info, Status
-from firmware_bridge.moves import DT_S, EVERY, HORIZON, goal_of, speeds, straight, track
+from firmware_bridge.moves import DT_S, EVERY, HORIZON, goal_of, inside, speeds, straight, track
 from firmware_bridge.safety.chunks import Door, Mailbox
 
 INFO = Info(
@@ -91,6 +91,12 @@ def test_goals_are_named_and_within_limits() -> None:
         goal_of(INFO, here, {"elbow": ("to", 0.0)})
     with pytest.raises(ConfigError, match=r"lift would leave its limits; expected: -1.000 to 1.000 rad; got: 1.100"):
         goal_of(INFO, here, {"lift": ("by", 0.9)})
+
+
+def test_a_path_is_kept_inside_the_limits_in_float32_too() -> None:
+    path = inside(np.array([[-2.0, 0.5], [2.0, -0.1], [0.3, 1.0]]), INFO).astype(np.float32).astype(np.float64)
+    assert (path >= INFO.lower).all() and (path <= INFO.upper).all()
+    assert np.allclose(path, [[-1.0, 0.5], [1.0, 0.0], [0.3, 1.0]], atol=1e-5)
 
 
 def test_a_bridge_slower_than_wanted_is_not_hurried() -> None:
