@@ -153,9 +153,7 @@ class Bus:
             _refuse_forbidden(address, data)
         self.send(protocol.make_sync_write(address, len(next(iter(rows.values()))), rows))
         if self.echo:  # take our echo off the line now, or the next answer would begin with it
-            deadline = self.clock() + self.patience.reply_timeout_s
-            while self._echo_left and (self.receive(deadline) or self.clock() < deadline):
-                pass
+            self._take_echo(self.clock() + self.patience.reply_timeout_s)
 
     def sync_read(self, address: int, length: int, servos: Sequence[int], retries: int | None = None) -> SyncAnswer:
         """`length` bytes or more from `address` of every servo in one request; the silent ones asked again.
@@ -218,6 +216,12 @@ class Bus:
             self._echo_left, data = self._echo_left[same:], data[same:]
             if data:
                 return data
+
+    def _take_echo(self, deadline: float) -> None:
+        """Until the echo is off the line, and no longer: nothing else is coming."""
+        while self._echo_left and (data := self.line.receive(deadline)):
+            fits = self._echo_left.startswith(data)
+            self._echo_left = self._echo_left[len(data) :] if fits else b""
 
     def settle(self, quiet_s: float = SETTLE_S) -> None:
         """Wait until the line was silent for `quiet_s`, so that no late answer meets the next request."""

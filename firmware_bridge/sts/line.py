@@ -19,6 +19,7 @@ from serial.tools import list_ports
 from firmware_bridge.errors import PortBusy, PortError, PortLost, PortMissing, PortPermission, sentence
 
 CHUNK_BYTES = 4096
+EMPTY_READS = 3  # in a row, of a port that says it has something
 SEND_PATIENCE_S = 0.1  # a goal frame needs 0.3 ms; an adapter that takes none for so long is dead
 MAX_DRAIN = 64  # reads of one flush; a port that chatters without end is not ours to empty
 
@@ -67,14 +68,17 @@ class SerialLine:
                 raise self._lost(error) from error
 
     def receive(self, deadline: float) -> bytes:
-        wait_ms = max(0.0, (deadline - time.monotonic()) * 1000.0)
-        events = self._poll.poll(wait_ms)
-        if not events:
-            return b""
-        data = self._read()
-        if not data and events[0][1] & ~select.POLLIN:  # hung up: the adapter was pulled
-            raise self._lost("the line hung up")
-        return data
+        for _ in range(EMPTY_READS):
+            wait_ms = max(0.0, (deadline - time.monotonic()) * 1000.0)
+            events = self._poll.poll(wait_ms)
+            if not events:
+                return b""
+            data = self._read()
+            if data:
+                return data
+            if events[0][1] & ~select.POLLIN:  # hung up: the adapter was pulled
+                raise self._lost("the line hung up")
+        raise self._lost("readable but empty: pulled, or another program reads it too")
 
     def _await_room(self, give_up: float) -> None:
         room = select.poll()

@@ -194,3 +194,15 @@ def test_a_late_answer_to_one_question_is_no_answer_to_another(
         answer = bus.sync_read(limit.address, limit.length, (1,))
         seen |= {limit.decode(frame.data) for frame in answer.frames.values()}
     assert seen == {3298}
+
+
+def test_a_copy_of_an_answer_is_avoided_and_never_the_reason_for_silence() -> None:
+    debts = Debts(spare=2)
+    debts.answered(15, (1, 2), 0.0)
+    assert debts.ask(15, (1, 2), 0.001).length == 16
+    debts.answered(16, (1, 2), 0.001)
+    assert debts.ask(15, (1, 2), 0.002).servos == (1, 2)  # every length came just now: ask all the same
+    debts.unanswered(15, (1,), 0.002)
+    ask = debts.ask(15, (1, 2), 0.003)
+    assert (ask.servos, ask.withheld) == ((2,), (1,))
+    assert debts.ask(15, (1, 2), 0.1).servos == (1, 2)

@@ -8,7 +8,7 @@ from firmware_bridge.errors import NoAnswer
 from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 from firmware_bridge.sts.scan import probe_echo, scan
 from firmware_bridge.sts.stale import SPARE_LENGTHS, Debts
-from tests.firmware_bridge.sts.conftest import IDS, Rig
+from tests.firmware_bridge.sts.conftest import IDS, Rig, virtual_rig
 
 
 def position(rig: Rig, servo: int) -> int | None:
@@ -38,9 +38,9 @@ def test_silence_of_one_hides_no_other_and_costs_bounded_time(rig: Rig) -> None:
 
 def test_a_servo_that_comes_back_is_read_again(rig: Rig) -> None:
     rig.fault(3, silent=True)
-    rig.ticks(20)
+    assert not any(state.fresh[2] for state in rig.ticks(5))
     rig.fault(3, silent=False)
-    rig.until(lambda state: bool(state.fresh.all()))
+    assert rig.until(lambda state: bool(state.fresh.all())).fresh[2]
 
 
 @pytest.mark.parametrize("late_s", [0.03, 0.11, 0.2])
@@ -86,6 +86,17 @@ def test_an_echoing_adapter_is_found_and_its_echo_is_no_answer(rig: Rig) -> None
         rig.arm.send(goal)
         rig.wait(0.01)
     assert rig.bus.counters.stray_bytes == strays
+
+
+def test_an_echo_costs_a_goal_frame_its_own_time_and_no_timeout() -> None:
+    rig = virtual_rig()
+    rig.servos.echo = True
+    rig.arm.connect()
+    goal = rig.arm.torque_on()
+    start = rig.bus.clock()
+    rig.arm.send(goal)
+    assert 0.0 < rig.bus.clock() - start < 0.001
+    assert rig.arm.read().fresh.all() and rig.bus.counters.stray_bytes == 0
 
 
 def test_a_silent_servo_alone_is_an_error_with_a_way_out(rig: Rig) -> None:
