@@ -2,7 +2,7 @@
 
 Takes a Place (what does not change over takeovers), a Birth (where this one begins) and the pulse to the
 supervisor. Says `ready` with the endpoint, or `error` with the class and text; at the end `stopped` with where
-the arm is left. Words to it: hello, heartbeat, arm, rearm, pause, resume, estop, cut, park, home,
+the arm is left. Words to it: hello, heartbeat, arm, rearm, pause, resume, estop, cut, park,
 shutdown [park|hold|limp], and chunks.
 """
 
@@ -93,7 +93,7 @@ def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: context
     if config.may_move:
         machine.torque = arm.facts.torque
     if birth.adopt:
-        getattr(machine, "adopt" if hasattr(StateMachine, "adopt") else "failed")(birth.adopt)
+        machine.adopt(birth.adopt)
     info = make_info(config, robot, rules, arm.facts, port, service.status_endpoint)
     replug = Replug(port, lambda: open_arm(robot, config, port, True))
     stack.callback(replug.end)

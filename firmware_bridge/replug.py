@@ -19,13 +19,17 @@ ENDING_S = 5.0
 
 
 def is_there(port: str) -> bool:
-    """Whether the device of `port` exists, as far as a look at the file system tells; costs no bus traffic."""
-    path = port.rsplit(":", 1)[-1]
-    if path.startswith("/"):
-        return os.path.exists(path)
-    if port.startswith("can"):
-        return os.path.exists(f"/sys/class/net/{port}")
-    return True  # a bus without a device, such as UDP multicast
+    """Whether the devices of `port` exist, as far as a look at the file system tells; costs no bus traffic."""
+    return all(_one_is_there(part.strip().rpartition("=")[2]) for part in port.split(","))
+
+
+def _one_is_there(port: str) -> bool:
+    if "/" in port:  # slcan:/dev/..., and names of devices have colons of their own
+        return os.path.exists(port[port.index("/") :])
+    interface, _, channel = port.rpartition(":")
+    if interface in ("", "socketcan"):
+        return os.path.exists(f"/sys/class/net/{channel}")
+    return True  # a bus without a device, such as UDP multicast; what opening it says is the answer
 
 
 class Replug:

@@ -74,6 +74,38 @@ def test_lost_and_corrupt_answers_do_not_stop_the_arm(config: BridgeConfig, serv
         assert raised.fault == "" and raised.mode in ("running", "ready")
 
 
+@pytest.mark.parametrize("what", ["restarted", "switched off"])
+def test_a_servo_that_changed_by_itself_is_a_fault_and_not_driven_on(
+    what: str, config: BridgeConfig, servos: ServoProcess
+) -> None:
+    with start_bridge(config) as bridge:
+        client = bridge.client
+        raise_arm(client)
+        assert client.status().fault == ""  # negative control: it held without a word
+        if what == "restarted":  # a loose plug, a brown-out of one servo
+            servos.order("reboot", servo=3)
+        else:
+            servos.order("write", servo=3, name="Torque_Enable", value=0)
+        fault = until(client, lambda s: s.mode == "fault")
+        assert "elbow_flex" in fault.fault and "rearm" in fault.fault
+        goals = servos.goal_frames()
+        until(client, lambda s: s.seq > fault.seq + 20)
+        torque = servos.torque()
+        assert servos.goal_frames() == goals and torque[2] == 0 and torque[:2] + torque[3:] == [1] * 5
+
+
+def test_a_brown_out_of_every_servo_is_a_fault_and_nobody_switches_them_on(
+    config: BridgeConfig, servos: ServoProcess
+) -> None:
+    with start_bridge(config) as bridge:
+        raise_arm(bridge.client)
+        for servo in range(1, 7):
+            servos.order("reboot", servo=servo)
+        fault = until(bridge.client, lambda s: s.mode == "fault")
+        until(bridge.client, lambda s: s.seq > fault.seq + 20)
+        assert servos.torque() == [0] * 6 and "rearm" in fault.fault
+
+
 # -- clients
 
 

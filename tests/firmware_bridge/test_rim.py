@@ -188,7 +188,7 @@ def test_a_port_is_opened_again_when_it_is_there_and_not_before(tmp_path: Path) 
 
 def test_ending_stops_the_waiting_and_closes_what_nobody_took(tmp_path: Path) -> None:
     new = Silent()
-    replug = Replug("sim", lambda: new, every_s=0.01)
+    replug = Replug("udp_multicast:239.1.1.1", lambda: new, every_s=0.01)
     replug.lost(Silent())
     assert soon(lambda: not [t for t in threading.enumerate() if t.name == "replug"])
     replug.end()
@@ -199,15 +199,26 @@ def test_ending_stops_the_waiting_and_closes_what_nobody_took(tmp_path: Path) ->
     assert not [t for t in threading.enumerate() if t.name == "replug"]
 
 
-@pytest.mark.parametrize(
-    ("port", "there"),
-    [
-        ("/dev/null", True),
-        ("/dev/no-tty", False),
-        ("slcan:/dev/null", True),
-        ("slcan:/dev/no-tty", False),
-        ("can99", False),
-    ],
-)
-def test_where_a_port_is_looked_for(port: str, there: bool) -> None:
-    assert is_there(port) == there
+PORTS = {
+    "/dev/null": True,
+    "/dev/no": False,
+    "slcan:/dev/null": True,
+    "slcan:/dev/no": False,
+    "lo": True,  # any network interface will do for the look
+    "can99": False,
+    "socketcan:lo": True,
+    "socketcan:can99": False,
+    "lo,can99": False,
+    "left=lo,right=slcan:/dev/null": True,
+    "left=lo,right=/dev/no": False,
+    "udp_multicast:239.74.163.2:1234": True,
+}
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_where_a_port_is_looked_for(port: str, tmp_path: Path) -> None:
+    assert is_there(port) == PORTS[port]
+    odd = tmp_path / "pci-0000:00:14.0-usb-0:2"
+    assert not is_there(str(odd))
+    odd.touch()
+    assert is_there(str(odd)) and is_there(f"slcan:{odd}")

@@ -159,3 +159,25 @@ def test_a_second_client_lives_through_a_takeover(config: BridgeConfig) -> None:
         assert seqs == sorted(set(seqs)) and fault.seq > before.seq and fault.tick > before.tick
         with pytest.raises(CommandRefused):
             watcher.park()
+
+
+def test_ctrl_c_in_a_terminal_asks_once_and_not_twice(config: BridgeConfig, servos: ServoProcess) -> None:
+    bridge = start_bridge(config)
+    raise_arm(bridge.client)
+    os.killpg(bridge.pid, signal.SIGINT)  # as a terminal does to all that run in it; twice would mean "hold now"
+    assert bridge.close() == "parked; torque off" and servos.torque() == [0] * 6
+
+
+def test_a_machine_that_slept_is_no_dead_bridge(config: BridgeConfig) -> None:
+    with start_bridge(config) as bridge:
+        raise_arm(bridge.client)
+        pids = (bridge.bridge_pid, bridge.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)  # three times what a hung bridge is given
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+        before = bridge.client.status(15.0)
+        status = until(bridge.client, lambda s: s.seq > before.seq + 20)
+        assert bridge.takeovers() == [] and bridge.bridge_pid == pids[0] and status.fault == ""
+        assert status.late_ticks > 100 and status.torque == "on"
