@@ -1,7 +1,7 @@
 """`armside bridge stop`: the emergency stop of one robot, or of all. First the stop, then the words about it.
 
-A signal to the bridge's supervisor latches the stop without a socket, an import or an answer; then the bridge is
-asked over its socket whether it is latched. Imports next to nothing before the signal is on its way.
+A signal to the bridge's supervisor latches the stop without a socket, an import or an answer (at_once.py sends the
+first one, before the command line is read); then the bridge is asked over its socket whether it is latched.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ def signal_stop(running: Running) -> None:
 
 def confirm(name: str, endpoint: str, keys: str, cut: bool, running: Running | None) -> bool:
     """Says the stop over the socket too, and prints what the bridge answers. Whether it is latched."""
+    from armside.bridge_words import settled
     from firmware_bridge.errors import BridgeError, BridgeGone
     from firmware_bridge.link import BridgeClient
 
     try:
         with BridgeClient(endpoint, timeout_s=ANSWER_S, keys=keys) as client:
             reply = client.estop(cut=cut)
-            status = client.status(timeout_s=1.0)
+            status = settled(client, reply.seq, ("off",) if cut else ("on", "off"))
             print(f"{name}: {reply.text}; torque {status.torque}{'; ' + status.fault if status.fault else ''}")
             print(f"{name}: when its space is clear: armside bridge rearm {name}")
             return True

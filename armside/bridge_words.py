@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from firmware_bridge.client import BridgeClient, Running
+    from firmware_bridge.client import BridgeClient, Running, Status
 
+SETTLE_S = 1.0
 END_S = 120.0  # a slow park from far away
 
 
@@ -32,12 +33,22 @@ def run(args: argparse.Namespace) -> int:
     with connect_bridge(running.id) as client:
         if args.word == "end":
             return end(client, running, args.exit)
-        print(f"{running.id}: {client.rearm().text}")
-        status = client.status(timeout_s=1.0)
+        reply = client.rearm()
+        print(f"{running.id}: {reply.text}")
+        status = settled(client, reply.seq)
         print(f"{running.id}: mode {status.mode}, torque {status.torque}")
         if client.info.exit_policy != "hold" and status.torque == "on":
             print("nobody drives it now: it parks by itself unless a client comes soon")
     return 0
+
+
+def settled(client: BridgeClient, seq: int, torque: tuple[str, ...] = ("on", "off")) -> Status:
+    """The first status after `seq` in which the torque is one of those; the newest where none comes soon."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        status = client.status(timeout_s=1.0)
+        if (status.seq > seq + 1 and status.torque in torque) or time.monotonic() > deadline:
+            return status
 
 
 def the_one(name: str | None) -> Running:

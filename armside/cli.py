@@ -63,6 +63,10 @@ def error_types() -> tuple[type[Exception], ...]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point: returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:2] == ["bridge", "stop"]:  # nothing is read, checked or imported before it
+        from armside.at_once import stop_now
+
+        stop_now(words[2:])
     asked = next((word for word in words if not word.startswith("-")), None)
     try:
         args = build_parser(asked).parse_args(words)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from armside import at_once
 from armside.bridge import WORDS
 from tests.cli.bridges import DEADLINE_S, Home, home, wait_for
 from tests.edge.arm import servos
@@ -71,6 +74,36 @@ def test_stop_needs_no_socket(place: Home) -> None:
         os.kill(json.loads(record.read_text())["supervisor"], signal.SIGUSR1)
         wait_for(lambda: status(place)["status"]["mode"] == "estop", "the stop by a signal")
         assert status(place)["status"]["mode"] == "estop"
+
+
+def test_the_stop_before_all_else(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds what the registry records, signals what lives, and imports next to nothing."""
+    from firmware_bridge import registry
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place.root))
+    assert at_once.folder() == str(registry.folder())
+    assert at_once.stop_now([]) == 0
+    with place.bridge("--robot", "blue"):
+        assert place.call("jog", "--robot", "blue", "shoulder_pan=+5deg").returncode == 0
+        assert at_once.stop_now(["--help"]) == at_once.stop_now(["bleu"]) == at_once.stop_now(["--keys", "x"]) == 0
+        assert status(place)["status"]["mode"] in ("ready", "parking", "shadow")
+        assert at_once.stop_now(["blue", "--cut"]) == 1
+        wait_for(lambda: status(place)["status"]["mode"] == "estop", "the stop by a signal")
+        record = registry.folder() / "blue.json"
+        facts = record.read_text()
+    record.write_text(facts)  # left behind: its lock is free, so its pid is nobody's that we know
+    assert at_once.stop_now([]) == 0
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert at_once.folder() == f"/tmp/armside-{os.getuid()}"
+
+
+def test_the_stop_imports_next_to_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import armside.at_once; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    heavy = {"argparse", "dataclasses", "numpy", "zmq", "msgpack", "firmware_bridge", "policy_spec", "rich"}
+    assert "armside.at_once" in done.stdout.split() and not heavy & set(done.stdout.split()), done.stdout
 
 
 def test_stop_cuts_the_torque_where_asked(place: Home, tmp_path: Path) -> None:
