@@ -2,10 +2,10 @@
 
 Frames, masses and ranges: `Simulation/SO100/so100.urdf` of TheRobotStudio/SO-ARM100 (Apache-2.0). That model
 has another zero than ours; the two arms have the same pivots to the tenth of a millimetre in upper arm and
-forearm, so ours is the pose in which they stand as the SO-101's do at its zero (upper arm up, forearm level,
-moving jaw on top), which is the middle of the model's ranges within 0.1 rad. In the zero of MuJoCo
-Menagerie's trs_so_arm100 it is (0, -1.571, 1.571, 0, 0). The pan axis is turned round: that model's points
-up, and a servo mounted as the SO-101's counts the other way. Boxes: ours, fitted around that model's meshes,
+forearm, so ours is the pose in which they stand as the SO-101's do at its zero: upper arm up, forearm nearly
+level, moving jaw on top. In the joints of MuJoCo Menagerie's trs_so_arm100 that is (0, -1.571, 1.484, 0, 0).
+In it all servos' meshes stand as the SO-101's do, within half a millimetre, so that all count the same way;
+the pan axis is turned round, because that model's points up. Boxes: ours, fitted around that model's meshes,
 outwards to 0.5 mm. The base stands on the table with its origin at its foot, x forward, z up.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from firmware_bridge.kinematics.link import UPRIGHT, Body, Box, Link, Move
 from firmware_bridge.kinematics.outlines import SO100_GRIPPER, SO100_JAW
-from firmware_bridge.kinematics.so101 import JOINTS, NEVER
+from firmware_bridge.kinematics.so101 import ELBOW_MIDDLE, JOINTS, NEVER
 
 _ROOT_HALF = 0.7071067811865476
 _PITCH = (1.0, 0.0, 0.0)
@@ -70,7 +70,7 @@ LOWER_ARM = Link(
     "upper_arm",
     (0.0, 0.11257, 0.028),
     UPRIGHT,
-    Move("elbow_flex", _PITCH),
+    Move("elbow_flex", _PITCH, offset=ELBOW_MIDDLE),
     0.147968,
     (-0.00339604, 0.00137796, 0.0768007),
     (

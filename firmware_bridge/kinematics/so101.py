@@ -1,8 +1,9 @@
 """The SO-101 as data: links, masses and boxes.
 
 Frames, masses and ranges: `so101_new_calib.xml` of TheRobotStudio/SO-ARM100 (Apache-2.0), whose zero is the
-middle of each calibrated range, as ours. Boxes: ours, fitted around that model's meshes, outwards to 0.5 mm.
-The base stands on the table with its origin 2.4 mm above it, x forward, z up.
+middle of each calibrated range, as ours, but for the elbow (ELBOW_MIDDLE). Boxes: ours, fitted around that
+model's meshes, outwards to 0.5 mm. The base stands on the table with its origin 2.4 mm above it, x forward,
+z up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_ro
 # Their meshes stay at least 5 mm apart over the whole of the joints' ranges (either arm; 5,000 poses).
 NEVER = (("base", "upper_arm"), ("lower_arm", "gripper"), ("lower_arm", "jaw"), ("wrist", "jaw"))
 _ROOT_HALF = 0.7071067811865476
+# rad: where the model's elbow stands when ours is 0. Its forearm is level at 0, but its meshes stop the elbow at
+# -102 and +91 degrees (SO-100 and SO-101 alike), so that the middle of a sweep is 5 degrees above level. The
+# model says so, too: "5-degree calibration offset applied to joint range", +-1.69, which ends at those stops.
+ELBOW_MIDDLE = -0.0873
 _CLOSED, _OPEN = -0.174533, 1.74533  # rad of the jaw
 
 BASE = Link(
@@ -62,7 +67,7 @@ LOWER_ARM = Link(
     "upper_arm",
     (-0.11257, -0.028, 0.0),
     (_ROOT_HALF, 0.0, 0.0, _ROOT_HALF),
-    Move("elbow_flex"),
+    Move("elbow_flex", offset=ELBOW_MIDDLE),
     0.104,
     (-0.0980701, 0.00324376, 0.0182831),
     (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from firmware_bridge.kinematics.bodies import BODIES
 from firmware_bridge.kinematics.chain import forward, placed, rotation, tcp
-from firmware_bridge.kinematics.link import Body, Move
+from firmware_bridge.kinematics.link import Body
+from firmware_bridge.kinematics.so101 import ELBOW_MIDDLE
 
 Array = npt.NDArray[np.float64]
 SO101, SO100, YAM = BODIES["so101"], BODIES["so100"], BODIES["yam"]
@@ -30,7 +31,8 @@ def random_poses(body: Body, count: int) -> Array:
     return q
 
 
-# Closed jaw (0.0909 of the gripper's way is the model's 0): world anchors of so101_new_calib.xml.
+LEVEL = np.array([0.0, 0.0, -ELBOW_MIDDLE, 0.0, 0.0, 0.0])  # the zero of so101_new_calib.xml
+# World anchors there.
 SO101_ANCHORS = {
     "shoulder": (0.0388, 0.0, 0.0624),
     "upper_arm": (0.0692, -0.0183, 0.1166),
@@ -54,21 +56,21 @@ YAM_ANCHORS = {
     ("body", "anchors", "near"), [(SO101, SO101_ANCHORS, 3e-4), (YAM, YAM_ANCHORS, 1e-5)], ids=["so101", "yam"]
 )
 def test_the_anchors_of_the_zero_pose(body: Body, anchors: dict[str, tuple[float, ...]], near: float) -> None:
-    zero = links(body, [0.0] * len(body.joints))
+    zero = links(body, LEVEL if body is SO101 else [0.0] * len(body.joints))
     for name, place in anchors.items():
         assert zero[name][:3, 3] == pytest.approx(place, abs=near), name
 
 
 def test_the_axes_of_the_so101_point_where_its_model_says() -> None:
-    zero = links(SO101, [0.0] * 6)
+    zero = links(SO101, LEVEL)
     expected = {"shoulder": (0, 0, -1), "upper_arm": (0, 1, 0), "lower_arm": (0, 1, 0), "wrist": (0, 1, 0)}
     for name, axis in (expected | {"gripper": (-1, 0, 0), "jaw": (0, -1, 0)}).items():
         assert zero[name][:3, 2] == pytest.approx(axis, abs=0.05), name
 
 
 def test_the_tcp_of_the_so101_and_which_way_is_down() -> None:
-    q = np.zeros((4, 6))
-    q[[1, 2, 3], [1, 2, 3]] = math.radians(10)
+    q = np.tile(LEVEL, (4, 1))
+    q[[1, 2, 3], [1, 2, 3]] += math.radians(10)
     tips = tcp(SO101, q)[:, :3, 3]
     assert tips[0] == pytest.approx((0.3914, 0.0, 0.2265), abs=1e-4)
     assert tips[1:, 2] == pytest.approx((0.169, 0.175, 0.199), abs=1e-3)
@@ -97,12 +99,17 @@ MUJOCO = [
 ]
 
 
+def ours(body: Body, q: tuple[float, ...]) -> Array:
+    """Our joints where the model's are `q`."""
+    return np.array(q) if body is YAM else np.array(q) + LEVEL
+
+
 @pytest.mark.parametrize(("body", "q", "link", "tip", "place"), MUJOCO, ids=lambda value: getattr(value, "name", ""))
 def test_poses_that_mujoco_computed(
     body: Body, q: tuple[float, ...], link: str, tip: tuple[float, ...], place: tuple[float, ...]
 ) -> None:
-    assert tcp(body, np.array([q]))[0, :3, 3] == pytest.approx(tip, abs=2e-5)
-    assert links(body, q)[link][:3, 3] == pytest.approx(place, abs=2e-5)
+    assert tcp(body, ours(body, q)[None])[0, :3, 3] == pytest.approx(tip, abs=2e-5)
+    assert links(body, ours(body, q))[link][:3, 3] == pytest.approx(place, abs=2e-5)
 
 
 # i2rt's README, classical DH: home offset of theta, d, a, alpha.
@@ -151,13 +158,13 @@ def exponential(screw: Array, angle: float) -> Array:
 
 def test_the_yam_by_denavit_and_hartenberg_and_by_exponentials() -> None:
     for q in random_poses(YAM, 20):
-        ours = links(YAM, q)["gripper"]
+        mount = links(YAM, q)["gripper"]
         screws = HOME
         for screw, value in list(zip(SCREWS, q[:6], strict=True))[::-1]:
             screws = exponential(screw, value) @ screws
-        assert ours == pytest.approx(by_dh(q[:6]), abs=1e-4)
-        assert ours == pytest.approx(screws, abs=1e-4)
-        assert ours != pytest.approx(by_dh(-q[:6]), abs=1e-4)  # negative control
+        assert mount == pytest.approx(by_dh(q[:6]), abs=1e-4)
+        assert mount == pytest.approx(screws, abs=1e-4)
+        assert mount != pytest.approx(by_dh(-q[:6]), abs=1e-4)  # negative control
 
 
 def test_the_so100_stands_as_the_so101_does_in_the_same_joints() -> None:
@@ -232,10 +239,23 @@ def test_grippers_open_from_0_to_1() -> None:
 
 def test_a_turned_axis_is_noticed() -> None:
     """Negative control of the poses above."""
-    elbow = dataclasses.replace(SO101.links[3], move=Move("elbow_flex", (0.0, 0.0, -1.0)))
+    move = SO101.links[3].move
+    assert move is not None
+    elbow = dataclasses.replace(SO101.links[3], move=dataclasses.replace(move, axis=(0.0, 0.0, -1.0)))
     wrong = dataclasses.replace(SO101, links=(*SO101.links[:3], elbow, *SO101.links[4:]))
     _, q, _, tip, _ = MUJOCO[0]
-    assert tcp(wrong, np.array([q]))[0, :3, 3] != pytest.approx(tip, abs=1e-2)
+    assert tcp(wrong, ours(SO101, q)[None])[0, :3, 3] != pytest.approx(tip, abs=1e-2)
+
+
+def test_the_middle_of_the_elbow_is_above_level() -> None:
+    """Its range of +-1.69 about our zero ends where the model's parts stop it: -102 and +91 degrees from level."""
+    for body in (SO101, SO100):
+        for end, stop in ((-1.69, -102.0), (1.69, 91.0)):
+            pose = links(body, (0.0, 0.0, end, 0.0, 0.0, 0.0))
+            way = pose["wrist"][:3, 3] - pose["lower_arm"][:3, 3]
+            level = links(body, LEVEL)["wrist"][:3, 3] - links(body, LEVEL)["lower_arm"][:3, 3]
+            turned = math.atan2(level[2], level[0]) - math.atan2(way[2], way[0])
+            assert math.degrees(turned) == pytest.approx(stop, abs=1.5)
 
 
 def test_quaternions_of_any_length() -> None:

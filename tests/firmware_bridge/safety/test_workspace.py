@@ -26,7 +26,7 @@ FLOOR = -0.01
 SO_RANGE = np.array([[-1.92, -1.745, -1.69, -1.658, -2.74, 0.0], [1.92, 1.745, 1.69, 1.658, 2.84, 1.0]])
 YAM_RANGE = np.array([[-2.618, 0, 0, -1.693, -1.571, -2.094, 0], [3.1416, 3.665, 3.1416, 1.571, 1.571, 2.094, 1]])
 BASES = {"left": (0.0, 0.3, 0.0, 0.0), "right": (0.0, -0.3, 0.0, 0.0)}
-SO_PARKED = np.array([0.0, -1.5, 1.48, 1.0, 0.0, 0.02])  # folded, the gripper 2 cm above the table
+SO_PARKED = np.array([0.0, -1.68, 1.57, 1.06, 0.0, 0.02])  # folded, the gripper 3 cm above the table
 
 
 def workspace(name: str, **changed: object) -> Workspace:
@@ -129,8 +129,8 @@ def test_the_working_height_is_free(name: str) -> None:
 
 # Poses and whether the meshes of the models cut each other there, by FCL.
 MESHES = [
-    ("so101", (0.0, -1.70, 1.62, 1.10, 0.0, 0.02), "self: lower_arm with shoulder", True),
-    ("so100", (0.0, -1.70, 1.62, 1.10, 0.0, 0.02), "self: lower_arm with shoulder", True),
+    ("so101", (0.0, -1.70, 1.62, 1.10, 0.0, 0.02), "self: lower_arm with shoulder", False),
+    ("so100", (0.0, -1.70, 1.62, 1.10, 0.0, 0.02), "self: lower_arm with shoulder", False),
     ("so101", tuple(SO_PARKED), "self: lower_arm with shoulder", False),
     ("so100", tuple(SO_PARKED), "self: gripper with shoulder", False),
     ("so101", (-0.05, 1.36, 1.47, -0.47, 0.45, 0.32), "self: lower_arm with base", True),
@@ -139,14 +139,14 @@ MESHES = [
     ("so101", (0.44, -0.41, 1.68, 1.59, 1.09, 0.65), "self: jaw with base", True),
     ("so101", (0.44, -0.41, 1.68, 1.59, 1.09, 0.65), "self: wrist with shoulder", True),
     ("so101", (0.44, -0.41, 1.68, 1.59, 1.09, 0.65), "self: gripper with shoulder", True),
-    ("so101", (-0.33, 0.82, 0.71, 1.43, -2.1, 0.73), "self: jaw with shoulder", True),
+    ("so101", (1.46, 1.09, 0.57, 1.52, 2.43, 0.75), "self: jaw with shoulder", True),
     ("so101", (0.44, -0.41, 1.68, 1.59, 1.09, 0.65), "self: wrist with upper_arm", True),
     ("so101", (-1.52, -0.04, 1.27, 1.61, -0.85, 0.4), "self: gripper with upper_arm", True),
     ("so101", (-1.78, 0.85, 0.98, 1.54, -2.54, 0.81), "self: jaw with upper_arm", True),
     ("so100", (-0.05, 1.7, 0.94, -1.26, 0.29, 0.96), "self: lower_arm with base", True),
     ("so100", (-1.55, 0.75, 1.5, 0.45, -1.07, 0.16), "self: gripper with base", True),
-    ("so100", (1.06, 0.63, 0.92, 0.75, 2.13, 0.38), "self: jaw with base", True),
-    ("so100", (-1.55, 0.75, 1.5, 0.45, -1.07, 0.16), "self: jaw with shoulder", True),
+    ("so100", (-1.55, 0.75, 1.5, 0.45, -1.07, 0.16), "self: jaw with base", True),
+    ("so100", (1.76, 0.72, 1.37, 1.03, 0.79, 0.06), "self: jaw with shoulder", True),
     ("so100", (-1.82, 0.29, 1.54, 1.65, 1.73, 0.71), "self: wrist with upper_arm", True),
     ("yam", (0.0,) * 7, "self: link5 with link2", False),
     ("yam", (0.66, 3.52, 0.13, 1.41, -1.3, 0.44, 0.46), "self: link3 with base", True),
@@ -175,7 +175,7 @@ def test_home_is_free(name: str) -> None:
     assert space.inside(SO_PARKED if robot.family == "sts" else np.array(robot.park_pose)) == ()
 
 
-@pytest.mark.parametrize(("name", "at_most"), [("so101", 0.16), ("so100", 0.16)])
+@pytest.mark.parametrize(("name", "at_most"), [("so101", 0.14), ("so100", 0.14)])
 def test_what_policies_do_is_mostly_free(name: str, at_most: float) -> None:
     """Between the 1st and 99th percentile of recorded states, each joint by itself: self-collision is rare."""
     low, high = np.radians([[-41.9, -95.3, -51.6, 5.7, -63.5], [48.3, 46.3, 83.1, 91.8, 42.9]])
@@ -183,7 +183,7 @@ def test_what_policies_do_is_mostly_free(name: str, at_most: float) -> None:
     poses = np.concatenate([rng.uniform(low, high, (2000, 5)), rng.uniform(0.01, 0.44, (2000, 1))], axis=1)
     space = workspace(name, floor=None)
     blocked = (space.clearance(poses) < 0).any(axis=1).mean()
-    assert 0.05 < blocked < at_most  # the meshes themselves cut each other in 0.10 to 0.12
+    assert 0.05 < blocked < at_most  # the meshes themselves cut each other in 0.08 to 0.09
 
 
 @pytest.mark.parametrize("name", ["so101", "yam", "bi-yam"])
