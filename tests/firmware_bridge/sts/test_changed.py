@@ -164,7 +164,7 @@ def test_a_calibration_that_changes_under_us_is_named(rig: Rig, name: str) -> No
 def test_a_silent_servo_has_not_changed(rig: Rig) -> None:
     armed(rig)
     rig.fault(3, silent=True)
-    states = rig.ticks(20)
+    states = rig.ticks(5)
     assert all(state.changed == () for state in states) and not states[-1].fresh[2]
 
 
