@@ -88,9 +88,7 @@ def test_the_state_is_the_measured_arm_in_the_policys_units(bundle: Path, tmp_pa
         ({"bundle": Path("nowhere.bundle")}, "manifest.json is missing; expected: a bundle"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_moves(
-    bundle: Path, changes: dict[str, object], said: str
-) -> None:
+def test_what_is_wrong_is_said_before_anything_moves(bundle: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises((ArmsideError, BridgeError)) as caught:
         run(sim_config(bundle, **changes))
     assert said in str(caught.value)
@@ -167,9 +165,7 @@ def test_without_live_a_real_port_gets_no_goal(bundle: Path, tmp_path: Path) -> 
         assert result.ok and result.chunks >= 2
         assert arm.goals() == 0 and arm.torque() == [0] * 6
     ticks = Recording.open(tmp_path / "run").ticks
-    assert (
-        np.abs(ticks["commanded"] - ticks["measured"]).max() > 0.2
-    )  # what would have been sent is published
+    assert np.abs(ticks["commanded"] - ticks["measured"]).max() > 0.2  # what would have been sent is published
 
 
 def test_hold_as_exit_policy_leaves_the_torque_on(bundle: Path, tmp_path: Path) -> None:
@@ -196,11 +192,11 @@ def test_a_servo_that_falls_silent_ends_the_run_and_says_the_torque(bundle: Path
     assert end is not None and end.reason == "fault" and "elbow_flex" in end.text
 
 
-def test_a_bridge_that_is_killed_is_reported(bundle: Path, tmp_path: Path) -> None:
+def test_a_bridge_that_is_killed_with_its_supervisor_is_reported(bundle: Path, tmp_path: Path) -> None:
     def act(control: Control, watcher: Watcher) -> None:
         until(moving(watcher))
-        [bridge] = children("firmware_bridge.daemon")
-        bridge.kill()
+        for process in children("firmware_bridge.supervisor"):  # the supervisor, then the bridge that it forked
+            process.kill()
         until(lambda: watcher.said("end"))
 
     result, _ = run_and(sim_config(bundle, record=tmp_path / "run", duration_s=None), act)
@@ -209,6 +205,20 @@ def test_a_bridge_that_is_killed_is_reported(bundle: Path, tmp_path: Path) -> No
     recording = Recording.open(tmp_path / "run")
     assert recording.end is not None and recording.end.reason == "bridge"
     assert len(recording.chunks) >= 2 and len(recording.ticks) > 20
+
+
+def test_a_bridge_that_is_killed_is_taken_over_from_and_the_run_ends_with_the_arm_held(
+    bundle: Path, tmp_path: Path
+) -> None:
+    def act(control: Control, watcher: Watcher) -> None:
+        until(moving(watcher))
+        [_, bridge] = children("firmware_bridge.supervisor")  # the second is the first one's fork
+        bridge.kill()
+        until(lambda: watcher.said("end"))
+
+    result, _ = run_and(sim_config(bundle, record=tmp_path / "run", duration_s=None), act)
+    assert result.reason is ExitReason.FAULT and not result.ok
+    assert "was killed by SIGKILL" in result.text and "torque on" in result.farewell
 
 
 def test_a_terminal_that_was_closed_does_not_stop_the_arm(bundle: Path, tmp_path: Path) -> None:
@@ -228,19 +238,14 @@ def test_a_policy_too_slow_for_the_bridge_ends_with_what_to_do(bundle: Path, tmp
     config = sim_config(bundle, bridge=bridge, record=tmp_path / "run", duration_s=None)
     result = run(config, ui=(watcher := Watcher()))
     assert result.reason is ExitReason.REFUSED and result.chunks == 0 and result.refused == 5
-    assert (
-        "a chunk from a stale observation" in result.text
-        and "raise timing.max_observation_age_s" in result.text
-    )
+    assert "a chunk from a stale observation" in result.text and "raise timing.max_observation_age_s" in result.text
     assert watcher.said("chunk refused")
     recording = Recording.open(tmp_path / "run")
     assert [chunk.outcome == "sent" for chunk in recording.chunks] == [False] * 5
     assert np.ptp(recording.ticks["commanded"], axis=0).max() < 0.01  # it never moved
 
 
-def test_a_camera_that_vanishes_makes_the_arm_hold_and_then_ends_the_run(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_a_camera_that_vanishes_makes_the_arm_hold_and_then_ends_the_run(bundle: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "pictures")
 
     def act(control: Control, watcher: Watcher) -> None:
