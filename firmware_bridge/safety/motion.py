@@ -4,7 +4,8 @@ Takes where a command should go, the last command and the measured joints, all i
 gives the next command and what was cut from the wish. Knows nothing of servos, chunks or modes.
 
 The first of these velocities that `_blocked` has nothing against is taken:
-exact (at the wish in one tick), towards it (braking.approach), the same at a half and a quarter, brake, stop.
+exact (at the wish in one tick), towards it (braking.approach), along what is in the way (slide.py), towards
+it at a half and a quarter, brake, stop.
 Whatever was commanded could brake to rest inside the bounds and clear of the workspace, so its brake is
 open in the next tick: bounds are never left, and a command stops harder than its acceleration only where
 the arm does not follow (lead) or where the workspace was sampled too coarsely to know before.
@@ -24,12 +25,14 @@ import numpy.typing as npt
 from firmware_bridge.errors import ChunkRefused, ConfigError, sentence
 from firmware_bridge.safety.braking import approach, braked, trail
 from firmware_bridge.safety.limits import Limits
+from firmware_bridge.safety.slide import slide
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-SLOWER = (1.0, 0.5, 0.25)  # parts of the wanted velocity that are tried where something is in the way
+SLOWER = (0.5, 0.25)  # parts of the wanted velocity that are tried where something is in the way
 SLACK = 1e-9  # rad, m: rounding, by which a braking path may seem to end outside
 _ROUNDING = 1.0 + 1e-9
+_THERE = 1e-6  # rad, gripper 0..1: as near to its lead a joint is at it
 
 
 class Clearance(Protocol):
@@ -138,16 +141,17 @@ def _inside(wish: Array, position: Array, measured: Array, envelope: Envelope, c
     """The nearest place to `wish` that may be wished for; names what was cut.
 
     A joint that is further from its measured place than its lead is asked back, and one that may stall
-    alone is not asked beyond it. For the others the lead cuts only the step (`_lead`): clipping their
-    wish would bend the path of an arm that lags as every arm does.
+    alone is asked no further once it is there. For the others the lead cuts only the step (`_lead`):
+    clipping their wish would bend the path of an arm that lags as every arm does.
     """
     limits = envelope.limits
     inside = np.clip(wish, limits.lower, limits.upper)
     cuts += [f"{limits.joints[index]} upper" for index in np.flatnonzero(wish > limits.upper)]
     cuts += [f"{limits.joints[index]} lower" for index in np.flatnonzero(wish < limits.lower)]
-    held = np.abs(position - measured) > envelope.lead
+    ahead = np.abs(position - measured)
+    held = ahead > envelope.lead
     if envelope.alone is not None:
-        held = held | envelope.alone
+        held = held | (envelope.alone & (ahead > envelope.lead - _THERE))
     near = np.clip(np.clip(inside, measured - envelope.lead, measured + envelope.lead), limits.lower, limits.upper)
     cuts += [f"lead {limits.joints[index]}" for index in np.flatnonzero(held & (near != inside))]
     return np.where(held, near, inside)
@@ -169,15 +173,26 @@ def _towards(end: Array, pace: Array, last: Motion, envelope: Envelope) -> Itera
     wanted = pace + approach(end - pace * dt - last.position, envelope.acceleration, dt)
     fast = np.abs(wanted) / limits.speed
     wanted = wanted / max(1.0, fast.max())
+    hard = np.abs(wanted - last.velocity) / most
+    cut = ""
+    if not reachable:
+        fastest = fast.max() > 1.0 and hard.max() <= 1.0
+        cut = f"speed {limits.joints[fast.argmax()]}" if fastest else f"acceleration {limits.joints[hard.argmax()]}"
+    yield _Try(_changed(last.velocity, wanted, most), cut=cut)
+    if envelope.workspace is not None:
+        along = slide(wanted, last.position, envelope.workspace)
+        along = along / max(1.0, (np.abs(along) / limits.speed).max())
+        yield _Try(_changed(last.velocity, along, most), cut=cut)
     for part in SLOWER:
-        change = part * wanted - last.velocity
-        hard = np.abs(change) / most
-        cut = ""
-        if not reachable:
-            speeds = fast.max() > 1.0 and hard.max() <= 1.0
-            cut = f"speed {limits.joints[fast.argmax()]}" if speeds else f"acceleration {limits.joints[hard.argmax()]}"
-        yield _Try(last.velocity + change / max(1.0, hard.max()), cut=cut)
+        yield _Try(_changed(last.velocity, part * wanted, most), cut=cut)
     yield from _braking(last, envelope)
+
+
+def _changed(velocity: Array, wanted: Array, most: Array) -> Array:
+    """As far from `velocity` to `wanted` as one tick allows, all joints together."""
+    change = wanted - velocity
+    part = 1.0 / max(1.0, float((np.abs(change) / most).max()))
+    return velocity + change * part
 
 
 def _braking(last: Motion, envelope: Envelope) -> Iterator[_Try]:
@@ -224,6 +239,7 @@ def _blocked(motion: Motion, position: Array, envelope: Envelope, slack: float) 
             return f"{limits.joints[outside.argmax()]} {name}"
     if envelope.workspace is None or not motion.velocity.any():
         return ""
+    path[0] = np.clip(path[0], low, high)  # as it will be commanded
     free = envelope.workspace.clearance(np.vstack([position, path]))
     # Written so that a clearance that is no number is in the way.
     clear = (free[1:] >= np.minimum(free[0], -slack)).all(axis=0)

@@ -198,7 +198,7 @@ def play(world: World, script: list[tuple[Event, int]]) -> None:
 BEGIN: list[tuple[Event, int]] = [(("command", "arm"), 2), (("chunk", (-0.8, 1.0, 0.5, 0)), 5)]
 
 
-@settings(max_examples=120)
+@settings(max_examples=100)
 @given(turns, st.booleans(), st.booleans(), st.booleans())
 def test_no_words_readings_or_clocks_send_a_goal_that_must_not_be(
     script: list[tuple[Event, int]], workspace: bool, alone: bool, begun: bool
@@ -206,7 +206,7 @@ def test_no_words_readings_or_clocks_send_a_goal_that_must_not_be(
     play(World(rules(workspace, holds_alone=alone)), (BEGIN if begun else []) + script)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(turns)
 def test_what_is_not_live_sends_nothing(script: list[tuple[Event, int]]) -> None:
     world = World(rules(False, may_move=False))
@@ -214,7 +214,7 @@ def test_what_is_not_live_sends_nothing(script: list[tuple[Event, int]]) -> None
     assert all(step.goal is None and step.torque is None for step in world.answers)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(turns)
 def test_a_replay_gives_the_same_bytes(script: list[tuple[Event, int]]) -> None:
     one, two = World(rules(True)), World(rules(True))
@@ -227,7 +227,7 @@ def test_a_replay_gives_the_same_bytes(script: list[tuple[Event, int]]) -> None:
     assert one.machine.fault == two.machine.fault and one.machine.note == two.machine.note
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(turns, st.booleans())
 def test_torque_goes_off_only_at_the_park_pose_or_lowered_or_when_asked(
     script: list[tuple[Event, int]], alone: bool

@@ -96,19 +96,19 @@ def run(case: Case) -> None:
                 measured = np.array(how)
 
 
-@settings(max_examples=150)
+@settings(max_examples=120)
 @given(cases())
 def test_no_wish_leaves_the_envelope(case: Case) -> None:
     run(case)
 
 
-@settings(max_examples=100)
+@settings(max_examples=70)
 @given(cases(workspace=Planar()))
 def test_no_wish_leaves_the_workspace(case: Case) -> None:
     run(case)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(cases(), st.tuples(st.floats(0, 1), st.floats(0, 1)), st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_reachable_wish_is_reached_in_a_straight_line(
     case: Case, begin: tuple[float, float], goal: tuple[float, float]
@@ -132,7 +132,7 @@ def test_a_reachable_wish_is_reached_in_a_straight_line(
     assert (last.position == end).all() and not last.velocity.any()
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(cases())
 def test_after_any_wishes_a_new_one_inside_is_reached(case: Case) -> None:
     """Nothing that was wished for before, and no lead or bound that it ran into, leaves the motion stuck."""
@@ -152,7 +152,7 @@ def test_after_any_wishes_a_new_one_inside_is_reached(case: Case) -> None:
     assert (last.position == end).all() and not last.velocity.any()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_after_any_blocked_wishes_a_clear_one_is_reached(rows: list[tuple[float, float]]) -> None:
     """Straight up is clear of floor and post from everywhere above the floor that these wishes lead to."""
