@@ -129,11 +129,17 @@ class Loop:
         except BridgeError as error:
             self.machine.failed(str(error))
         except Exception as error:  # our own mistake must not drop the arm
-            if self.machine.mode is not Mode.FAULT:
-                tell(traceback.format_exc())
-            self.machine.failed(f"a mistake inside the bridge: {error!r}")
-        if self._state is not None:
-            self._publish(self._state, step)
+            self._mistake(error)
+        try:
+            if self._state is not None:
+                self._publish(self._state, step)
+        except Exception as error:
+            self._mistake(error)
+
+    def _mistake(self, error: Exception) -> None:
+        if self.machine.mode is not Mode.FAULT:
+            tell(traceback.format_exc())
+        self.machine.failed(f"a mistake inside the bridge: {error!r}")
 
     def answer(self, client: bytes, message: Message | BridgeError) -> Message | None:
         """The answer to one message."""
@@ -266,7 +272,8 @@ class Loop:
             self._news = f"waiting for the port: {replug.problem}" if replug.problem else "waiting for the port"
             return
         self.arm, self._lost = arm, None
-        self.machine.torque_is(arm.facts.torque == "on")
+        if self.info.live:
+            self.machine.torque_is(arm.facts.torque == "on")
         self._news = (
             f"the port {self.info.port} is back, torque {arm.facts.torque}: rearm when the arm's space is clear"
         )

@@ -15,6 +15,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+LONGEST = 500  # characters of a text: all of a line, escaped, must fit in PIPE_BUF (4096 bytes)
+
 
 class Pulse:
     """The bridge's end; `file` is None where no supervisor listens. Writing never waits."""
@@ -33,7 +35,9 @@ class Pulse:
         self._write(f"busy {seconds}\n")
 
     def word(self, word: dict[str, object]) -> None:
-        self._write(json.dumps(word) + "\n")
+        """A word with short texts; a long one is cut, so that the line is written whole."""
+        short = {key: value[:LONGEST] if isinstance(value, str) else value for key, value in word.items()}
+        self._write(json.dumps(short) + "\n")
 
     def _write(self, line: str) -> None:
         if self._file is None or self.alone:
@@ -64,7 +68,8 @@ class Heard:
         """Bytes from the pipe."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._line(line)
+            with contextlib.suppress(ValueError, TypeError):  # the one who watches must not fall over a word
+                self._line(line)
 
     def _line(self, line: bytes) -> None:
         self.allowed_s = self.patience_s

@@ -22,6 +22,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,10 @@ class Supervisor:
         """A new bridge. Signals wait meanwhile, in both processes, until somebody listens."""
         signal.pthread_sigmask(signal.SIG_BLOCK, (*LEAVING, ESTOP))
         reader, writer = os.pipe()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of threads: ours are none, and OpenBLAS ends its own before a fork.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid == 0:
             self._be_the_bridge(reader, writer)
         os.close(writer)

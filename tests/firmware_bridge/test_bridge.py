@@ -25,7 +25,7 @@ from firmware_bridge.client import (
     start_bridge,
 )
 from firmware_bridge.errors import CalibrationMismatch, ConfigError, PortBusy, PortMissing, ServoMissing
-from firmware_bridge.messages import PROTOCOL
+from firmware_bridge.messages import FRAME, PROTOCOL, SCHEMA, UNITS
 from firmware_bridge.robots import find
 from tests.firmware_bridge.acts import PARK, ROOT, ask_raw, chunk_from, moving, raise_arm, shoulder_at_torque_off, until
 from tests.firmware_bridge.conftest import ServoProcess
@@ -116,12 +116,32 @@ def test_chunks_that_must_not_move_the_arm_are_refused(config: BridgeConfig) -> 
 
 def _nan_chunk(good: Chunk, actions: np.ndarray) -> list[object]:
     """A chunk that no client of ours could build, as its parts on the wire."""
-    from firmware_bridge.messages import SCHEMA
-
     actions[0, 0] = np.nan
     body = msgpack.packb(["<f4", actions.shape, actions.tobytes()])
     fields = [msgpack.ExtType(1, body), good.arm, good.units, good.frame, good.status_seq, good.start_tick, good.dt]
     return [SCHEMA, "Chunk", fields]
+
+
+NOISE = {
+    "a name that is a map": ["Command", [{}, ""]],
+    "an argument that is a number": ["Command", ["shutdown", 5]],
+    "a chunk of texts": ["Chunk", ["a", "so101", UNITS, FRAME, 1, 1, 0.1]],
+    "an array of no shape": ["Chunk", [msgpack.ExtType(1, b""), "so101", UNITS, FRAME, 1, 1, 0.1]],
+    "a status": ["Info", [0] * 19],
+}
+
+
+def test_messages_that_no_client_of_ours_sends_are_refused_and_the_bridge_lives(config: BridgeConfig) -> None:
+    with start_bridge(config) as bridge:
+        before = bridge.client.status()
+        for name, parts in NOISE.items():
+            text = ask_raw(bridge.endpoint, msgpack.packb([PROTOCOL, SCHEMA, *parts]))
+            assert text, name
+        for data in (b"", b"x" * 100_000, msgpack.packb(7)):
+            assert "cannot be read" in ask_raw(bridge.endpoint, data)
+        after = until(bridge.client, lambda s: s.seq > before.seq + 5)
+        assert after.mode == "shadow" and bridge.takeovers() == []
+        assert bridge.client.arm().ok
 
 
 def test_another_version_is_told_what_to_update(config: BridgeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,3 +103,18 @@ def test_no_message_however_made_ends_the_bridge(loop: Loop, capfd: pytest.Captu
     assert "Traceback" in capfd.readouterr().err
     loop.tick()
     assert say(loop, "pause").ok
+
+
+def test_a_status_that_cannot_be_published_is_a_fault_and_the_loop_goes_on(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loop.tick()
+    say(loop, "arm")
+    loop.tick()
+    monkeypatch.setattr(loop.service, "publish", lambda status: 1 // 0)
+    loop.tick()
+    loop.tick()
+    assert loop.machine.mode is Mode.FAULT and capfd.readouterr().err.count("Traceback") == 1
+    monkeypatch.undo()
+    loop.tick()
+    assert say(loop, "rearm").ok

@@ -36,6 +36,12 @@ def test_a_pulse_is_heard_with_what_it_says() -> None:
     assert (heard.seq, heard.tick, heard.allowed_s) == (41, 77, 0.5)
     assert heard.words == [{"event": "ready", "endpoint": "ipc:///x"}]
     assert not pulse.alone
+    pulse.word({"event": "error", "text": "ä" * 50_000})
+    pulse.tick(42, 78)
+    heard.hear(os.read(reader, 65536))
+    assert heard.words[-1]["event"] == "error" and heard.seq == 42  # cut, and what follows is whole
+    heard.hear(b"{broken\nbusy soon\n1 2 3\n43 79\n")
+    assert (heard.seq, len(heard.words)) == (43, 2)
     os.close(reader)
     pulse.tick(42, 78)
     assert pulse.alone
