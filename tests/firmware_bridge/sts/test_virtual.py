@@ -119,8 +119,10 @@ def test_one_late_look_equals_many() -> None:
 
 
 @pytest.fixture
-def sdk_port(port: VirtualPort) -> Iterator[tuple[Any, Any, Any]]:
+def sdk_port(port: VirtualPort, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any, Any]]:
     sdk = pytest.importorskip("scservo_sdk", reason="feetech-servo-sdk is not installed")
+    # Its deadline is 2 * 16 + 2 ms, less than a busy machine may take to wake the servos' thread.
+    monkeypatch.setattr("scservo_sdk.port_handler.LATENCY_TIMER", 250)
     handler = sdk.PortHandler(port.path)
     assert handler.openPort() and handler.setBaudRate(1_000_000)
     yield sdk, handler, sdk.PacketHandler(0)
