@@ -124,7 +124,7 @@ class World:
         if step.goal is not None:
             self.check_goal(step.goal, before, latched)
         if step.torque is True:
-            assert self.rules.may_move and machine.mode is Mode.READY and self.fresh.all()
+            assert self.rules.may_move and machine.mode in ARMED and self.fresh.all()
         if step.torque is not None:
             self.switch(step.torque)
         elif step.goal is not None and np.isfinite(self.measured).all():
