@@ -8,7 +8,7 @@ two), so it fits a tick; only the ramp of the torque limit is spread over later 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,14 @@ class Torque:
             rows[servo] = _START.pack(MARKER, int(block.rows["position"][row]), kept, start[row])
         wanted = Expected(len(self._ids))
         for name, values in (
-            ("Torque_Enable", 1), ("Acceleration", MARKER), ("Goal_Position", present.tolist()),
-            ("Torque_Limit", start), ("Lock", 1),
+            ("Torque_Enable", 1), ("Goal_Position", present.tolist()), ("Torque_Limit", start), ("Lock", 1),
         ):  # fmt: skip
             wanted.wrote(name, values)
-        self._until_true(wanted, lambda: self._write_on(rows))
-        for name in ("Torque_Enable", "Acceleration", "Lock"):
-            self.expected.wrote(name, MARKER if name == "Acceleration" else 1)
+        kept_block = self._until_true(wanted, lambda: self._write_on(rows))
+        for name in ("Torque_Enable", "Lock"):
+            self.expected.wrote(name, 1)
+        # As read back: a firmware that keeps less than it was sent (Maximum_Acceleration) is marked by that.
+        self.expected.wrote("Acceleration", kept_block.rows["acceleration"].tolist())
         self.goals.start(present.tolist())
         self._full, self._limp = full, limp
         self._ramped[:] = True
@@ -158,14 +159,15 @@ class Torque:
         self._bus.sync_write("Lock", dict.fromkeys(self._ids, 1))
         self._bus.sync_write("Torque_Enable", dict.fromkeys(self._ids, 1))
 
-    def _until_true(self, wanted: Expected, write: Any) -> None:
+    def _until_true(self, wanted: Expected, write: Callable[[], None]) -> Block:
         found = []
         everyone = np.ones(len(self._ids), np.bool_)
         for _ in range(1 + self._bus.patience.retries):  # a sync_write is not acknowledged
             write()
-            found = wanted.differences(self._look().bytes, everyone)
+            block = self._look()
+            found = wanted.differences(block.bytes, everyone)
             if not found:
-                return
+                return block
         got = "; ".join(f"{self._names[item.row]}: {item}" for item in found)
         do = "switch the arm's power off and on while holding it"
         raise ServoWrong(sentence("the servos did not keep what was written", got=got, do=do))

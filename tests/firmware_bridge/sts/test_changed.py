@@ -71,6 +71,25 @@ def test_a_restarted_servo_is_seen_before_the_next_goal_and_even_after_it(rig: R
     assert rig.ticks(3)[-1].changed == ()
 
 
+def test_a_servo_that_keeps_a_smaller_marker_is_known_by_that_one() -> None:
+    rig = virtual_rig()
+    rig.arm.connect()
+    servo, original = rig.servo(3), rig.servo(3).write
+    address = REGISTERS["Acceleration"].address
+
+    def write(at: int, data: bytes) -> None:
+        original(at, data)
+        servo.memory[address] = min(servo.memory[address], 50)  # its Maximum_Acceleration
+
+    servo.write = write  # type: ignore[method-assign]
+    goal = armed(rig)
+    assert rig.arm.read().changed == ()
+    servo.restart(rig.bus.clock())
+    rig.arm.send(goal)
+    (found,) = rig.arm.read().changed
+    assert "Acceleration reads 0, expected 50" in found
+
+
 def test_torque_that_comes_on_by_itself_is_named(rig: Rig) -> None:
     armed(rig)
     rig.arm.torque_off()
