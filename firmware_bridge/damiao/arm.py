@@ -99,7 +99,8 @@ class DamiaoArm:
                 continue
             self._position[index], self._velocity[index] = row.position, row.velocity
             fresh[index] = self.chain.fresh(index)
-            if index in self.on and row.error != nibbles.ENABLED:
+            # A late answer may be from before it was enabled: only a fresh one says that it let go.
+            if index in self.on and fresh[index] and row.error != nibbles.ENABLED:
                 self.on.discard(index)
                 self.dropped[index] = now
         return fresh
@@ -161,10 +162,13 @@ class DamiaoArm:
         lost = self.chain.lost.get(self.drive.motors[index].bus)
         if lost is not None:
             return f"its bus is gone: {lost}"
+        now = time.monotonic()
+        if self.chain.owed.in_doubt(index, now):
+            return "answers that this bridge did not ask for; what to do: stop the other program that talks to it"
         row = self.chain.latest[index]
         assert row is not None
         if row.error == nibbles.COMMUNICATION_LOST:
-            recent = time.monotonic() - self.dropped.get(index, -ALARM_S) < ALARM_S
+            recent = now - self.dropped.get(index, -ALARM_S) < ALARM_S
             return nibbles.alarm(row.error) if recent else ""
         return nibbles.alarm(row.error)
 

@@ -164,6 +164,8 @@ def _facts(
     report = [f"gripper: {calibration.gripper.name}", *remarks]
     watchdogs = sorted({row["TIMEOUT"] * TIMEOUT_UNIT_S for row in values})
     report.append("watchdog of the motors: " + ", ".join(f"{seconds * 1000:.0f} ms" for seconds in watchdogs))
+    if watchdogs[0] <= arm.robot.hang_s:
+        report.append(f"it bites before a bridge that hangs is replaced ({arm.robot.hang_s * 1000:.0f} ms)")
     firmware = sorted({int(row["sw_ver"]) for row in values if "sw_ver" in row})
     report.append("firmware of the motors: " + (", ".join(map(str, firmware)) or "not told"))
     on = [name for name, state in named if state == nibbles.ENABLED]

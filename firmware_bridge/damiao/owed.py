@@ -8,9 +8,11 @@ its last command; the quarantine is well below its watchdog (checks.TIMEOUT_MIN_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 QUARANTINE_S = 0.05
+STRAYS = 5.0  # answers nobody asked for, within about a second: somebody else asks, or all come far too late
 
 
 @dataclass(slots=True)
@@ -18,6 +20,8 @@ class _Debt:
     owed: int = 0
     answered: bool = False  # the newest request has its answer
     until: float | None = None  # s, end of the quarantine
+    strays: float = 0.0  # answers nobody asked for, halved each second
+    stray_at: float = 0.0  # s, the last one
 
 
 class Owed:
@@ -26,7 +30,6 @@ class Owed:
     def __init__(self, count: int, quarantine_s: float = QUARANTINE_S) -> None:
         self._debts = [_Debt() for _ in range(count)]
         self._quarantine_s = quarantine_s
-        self.unasked = 0  # answers that nobody asked for, so far
 
     def may_ask(self, motor: int, now: float) -> bool:
         """Whether an answer to a request now could be told apart."""
@@ -50,7 +53,7 @@ class Owed:
         """An answer of `motor` arrived."""
         debt = self._debts[motor]
         if debt.owed == 0:  # from before a quarantine's end, or another program asks too
-            self.unasked += 1
+            debt.strays, debt.stray_at = _faded(debt, now) + 1.0, now
             debt.until, debt.answered = now + self._quarantine_s, False
             return
         debt.owed -= 1
@@ -73,3 +76,11 @@ class Owed:
         """Whether the newest request to `motor` has been answered, for certain."""
         debt = self._debts[motor]
         return debt.answered and debt.until is None and debt.owed == 0
+
+    def in_doubt(self, motor: int, now: float) -> bool:
+        """Whether `motor` keeps giving answers that nobody here asked for."""
+        return _faded(self._debts[motor], now) >= STRAYS
+
+
+def _faded(debt: _Debt, now: float) -> float:
+    return debt.strays * math.pow(0.5, max(0.0, now - debt.stray_at))

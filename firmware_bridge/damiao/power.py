@@ -33,7 +33,9 @@ def switch_on(arm: DamiaoArm) -> Array:
     arm.goal = arm.seen.position
     arm.ours = True
     try:
-        for _ in range(ON_TRIES):
+        for attempt in range(ON_TRIES):
+            if attempt:
+                arm.measure()  # an answer got lost: hear everybody again, holding who is on
             _enable(arm, wanted)
             wanted = [index for index in wanted if not _holds(arm, index)]
             if not wanted:
@@ -61,7 +63,7 @@ def _enable(arm: DamiaoArm, motors: list[int]) -> None:
     arm.exchange({index: make_word(arm.drive.motors[index].id, ENABLE) for index in motors})
     assert arm.goal is not None
     for index in motors:  # what moved while limp is held where its enabling found it
-        if _nibble(arm, index) == nibbles.ENABLED:
+        if arm.chain.fresh(index) and _nibble(arm, index) == nibbles.ENABLED:
             arm.goal[index] = arm.seen.position[index]
             arm.on.add(index)
     arm.exchange(arm.frames(arm.holding()))

@@ -125,6 +125,8 @@ def go(arm: DamiaoArm, goal: np.ndarray, seconds: float) -> ArmState:
         arm.read()
         arm.send(start + (goal - start) * part)
         time.sleep(0.005)
+    arm.read()
+    arm.send(goal)
     return read_until(arm, lambda state: bool(np.abs(state.position - goal).max() < 0.03))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 
+import can
 import numpy as np
 import pytest
 
 from firmware_bridge.damiao import frames, nibbles
 from firmware_bridge.damiao.arm import DamiaoArm
 from firmware_bridge.damiao.frames import Mit
+from firmware_bridge.driver import ArmState
 from firmware_bridge.errors import NoAnswer, PortLost, ServoError, ServoWrong
-from tests.firmware_bridge.damiao.conftest import Rig, all_fresh, go, read_until
+from tests.firmware_bridge.damiao.conftest import PATIENCE_S, Rig, all_fresh, go, read_until
 
 RAISED = np.array([0.2, 1.0, 0.9, -0.5, 0.1, 0.2, 0.5])
 BOTH = np.concatenate([RAISED, RAISED])
@@ -52,6 +54,30 @@ def test_torque_on_holds_exactly_where_it_stands(rig: Rig) -> None:
     assert np.abs(rig.arm.joints() - present).max() < 0.03
     arm.torque_off()
     assert rig.nibbles() == [nibbles.DISABLED] * 7
+
+
+def test_torque_on_overcomes_lost_and_late_answers_without_a_jump(rig: Rig) -> None:
+    """A joint that falls while its enabling is not yet heard of is held where it is, not where it was."""
+    arm = rig.open()
+    for name, value in zip(rig.robot.joints, RAISED, strict=True):
+        rig.place(name, float(value))
+    arm.measure()
+    arm.measure = lambda: lose(arm, rig)  # type: ignore[method-assign]
+    arm.torque_on()
+    assert rig.nibbles() == [nibbles.ENABLED] * 7
+    for index in (1, 2):
+        rows = [row for row in rig.rows() if row.motor == index]
+        first = next(row for row in rows if row.what == "mit")
+        target = frames.parse_mit(first.data, rig.arm.motors[index].ranges).position
+        assert abs(target - first.joint) < 0.05, (index, target, first.joint)
+
+
+def lose(arm: DamiaoArm, rig: Rig) -> None:
+    """Measure, and lose what joint 2 answers next; joint 3 answers late."""
+    del arm.measure
+    arm.measure()
+    rig.fault(1, drop=1)
+    rig.fault(2, late_s=PATIENCE_S + 0.02, late=1)
 
 
 def test_torque_on_of_a_motor_that_refuses_leaves_none_on(rig: Rig) -> None:
@@ -268,14 +294,13 @@ def test_a_lost_answer_is_not_fresh_and_overcome(rig: Rig) -> None:
 def test_a_late_answer_is_never_shown_as_new(rig: Rig) -> None:
     """The joint is moved between any two requests, so that each answer tells when it was made."""
     arm = rig.open()
-    arm.patience_s = 0.02
     all_fresh(arm)
     with rig.arm.lock:
         rig.arm._low[0] = -10.0
     late = 0
     for step in range(60):
         if step % 6 == 3:
-            rig.fault(0, late_s=0.03, late=1)
+            rig.fault(0, late_s=PATIENCE_S + 0.02, late=1)
         place = 0.02 * step
         with rig.arm.lock:
             rig.arm.motors[0].place(place)
@@ -285,6 +310,73 @@ def test_a_late_answer_is_never_shown_as_new(rig: Rig) -> None:
             assert state.position[0] == pytest.approx(place, abs=0.005), step
         time.sleep(0.01)
     assert late >= 10
+
+
+def test_random_lateness_and_loss_are_never_shown_as_new(rig: Rig) -> None:
+    """Late beyond the patience, lost, at random motors: what is fresh is where the joint is now."""
+    arm = rig.open()
+    all_fresh(arm)
+    chance = np.random.default_rng(7)
+    with rig.arm.lock:
+        rig.arm._low[:], rig.arm._high[:], rig.arm._weighed_at = -12.0, 12.0, -np.inf
+    seen = np.zeros(7, np.intp)
+    missed = 0
+    for step in range(250):
+        if chance.random() < 0.3:
+            victim = int(chance.integers(7))
+            if chance.random() < 0.5:
+                rig.fault(victim, drop=1)
+            else:
+                rig.fault(victim, late_s=float(chance.uniform(0.0, 0.13)), late=1)
+        where = chance.uniform(-3.0, 3.0, 7)
+        with rig.arm.lock:
+            for motor, place in zip(rig.arm.motors, where, strict=True):
+                motor.place(float(place))
+        state = arm.read()
+        got = arm.seen.position
+        assert np.abs(got - where)[state.fresh].max(initial=0.0) < 0.15, (step, got - where, state.fresh)
+        seen += state.fresh
+        missed += int((~state.fresh).sum())
+    assert seen.min() > 50 and missed > 30
+
+
+def test_after_a_late_tick_the_arm_is_asked_anew(rig: Rig) -> None:
+    arm = rig.open()
+    all_fresh(arm)
+    arm.hold()  # nothing is held: refreshes, whose answers the next reading would take
+    time.sleep(0.1)
+    rig.place("joint_1", 1.0)
+    state = all_fresh(arm)
+    assert state.position[0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_second_program_on_the_bus_is_an_alarm(rig: Rig) -> None:
+    arm = rig.open()
+    assert not any(all_fresh(arm).alarms)
+    frame = frames.make_refresh(4)
+    with rig.bus() as bus:
+
+        def both(state: ArmState) -> bool:
+            bus.send(can.Message(arbitration_id=frame.id, data=frame.data, is_extended_id=False))
+            return bool(state.alarms[3])
+
+        state = read_until(arm, both)
+    assert "stop the other program" in state.alarms[3] and not any(state.alarms[:3])
+
+
+def test_a_full_way_out_is_counted_and_not_a_lost_port(rig: Rig) -> None:
+    arm = rig.open()
+    bus = arm.chain.wires[0].bus
+    send = bus.send
+
+    def full(*_: object) -> None:
+        raise OSError(105, "No buffer space available")
+
+    bus.send = full  # type: ignore[method-assign,assignment]
+    state = arm.read()
+    assert not state.fresh.any() and arm.chain.wires[0].counts.unsent == 1  # the rest of the round is not tried
+    bus.send = send  # type: ignore[method-assign]
+    assert all_fresh(arm).fresh.all()
 
 
 def test_a_silent_motor_keeps_its_last_reading_and_the_others_go_on(rig: Rig) -> None:
@@ -305,8 +397,6 @@ def test_a_silent_motor_keeps_its_last_reading_and_the_others_go_on(rig: Rig) ->
 
 
 def test_strangers_are_ignored_and_counted(rig: Rig) -> None:
-    import can
-
     arm = rig.open()
     before = all_fresh(arm)
     with rig.bus() as bus:

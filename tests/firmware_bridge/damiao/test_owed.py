@@ -41,7 +41,16 @@ def test_an_answer_within_the_quarantine_pays_but_is_not_fresh() -> None:
 def test_an_answer_nobody_asked_for_puts_the_next_in_doubt() -> None:
     owed = Owed(1)
     owed.came(0, 1.0)
-    assert owed.unasked == 1 and not owed.fresh(0) and not owed.may_ask(0, 1.0 + QUARANTINE_S / 2)
+    assert not owed.fresh(0) and not owed.may_ask(0, 1.0 + QUARANTINE_S / 2)
+
+
+def test_many_answers_nobody_asked_for_are_a_doubt_that_fades() -> None:
+    owed = Owed(2)
+    for step in range(5):
+        assert not owed.in_doubt(0, 1.0 + step / 1000)
+        owed.came(0, 1.0 + step / 1000)
+    owed.came(0, 1.006)
+    assert owed.in_doubt(0, 1.006) and not owed.in_doubt(1, 1.006) and not owed.in_doubt(0, 3.0)
 
 
 def test_a_request_that_did_not_go_out_makes_the_last_answer_old() -> None:
