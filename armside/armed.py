@@ -114,12 +114,13 @@ def leave(arm: Armed) -> None:
 def park(arm: Armed) -> bool:
     """Follows the bridge's own parking to its end; False when Ctrl-C broke it off."""
     from armside.moving import wait_for_rest
+    from edge.attach import ON_THE_WAY_DOWN
 
     asked, arm.stop.asked = arm.stop.asked, 0
     reply = arm.client.park()
     wait_for_rest(
         arm.client,
-        lambda status: status.seq > reply.seq and status.mode != "parking" and status.torque != "unknown",
+        lambda status: status.seq > reply.seq and status.mode not in ON_THE_WAY_DOWN and status.torque != "unknown",
         arm.stop,
         arm.handle.leaving_s,
     )

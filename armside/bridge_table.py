@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MODE_STYLE = {
     **dict.fromkeys(("estop", "fault"), "bold white on red"),
-    **dict.fromkeys(("ready", "parking"), "cyan"),
+    **dict.fromkeys(("ready", "parking", "lowering"), "cyan"),
     "running": "green",
     "paused": "yellow",
     "shadow": "magenta",

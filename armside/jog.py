@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arms.add_move_arguments(parser, "held where the servos can, else parked")
     parser.epilog = (
+        "keys: arrows choose a joint and move it, [ ] change the step, space stops, e is the emergency stop, q ends. "
         "examples: armside jog --robot so101 --port sim; "
         "armside jog --robot blue --live shoulder_pan=+5deg elbow_flex=@-10deg gripper=0.3"
     )

@@ -24,6 +24,7 @@ from policy_spec.errors import sentence
 
 START_S = 15.0
 LATCHED = ("estop", "fault")
+ON_THE_WAY_DOWN = ("parking", "lowering")
 LEAVING_S = 60.0  # another's bridge is not asked how slowly it parks
 
 
@@ -113,7 +114,7 @@ class Attached:
             return "parked; torque off" if status.torque == "off" else f"not parked: {status.fault or status.note}"
         if policy == "limp":
             return self.client.estop(cut=True).text
-        if status.mode == "parking":  # nothing else breaks it off
+        if status.mode in ON_THE_WAY_DOWN:  # nothing else breaks it off
             return self.client.estop().text
         hold(self.client)
         after = "" if self.client.info.exit_policy == "hold" else "; its bridge parks it when nobody drives it for long"
@@ -124,7 +125,7 @@ class Attached:
         reply = self.client.park()
         while True:
             status = self.client.status(timeout_s=1.0)
-            over = status.mode != "parking" and status.torque != "unknown"
+            over = status.mode not in ON_THE_WAY_DOWN and status.torque != "unknown"
             if (status.seq > reply.seq and over) or time.monotonic() > deadline:
                 return status
 
@@ -155,7 +156,7 @@ def check_free(client: BridgeClient, bridge: Attach) -> None:
         do = "name the profile of that arm"
         raise CommandRefused(sentence(what, expected=bridge.robot, got=client.info.arm, do=do))
     status = client.status(timeout_s=1.0)
-    if status.mode in ("running", "parking"):
+    if status.mode in ("running", *ON_THE_WAY_DOWN):
         do = "wait until it stands, or end the other one"
         what = f"the arm of {bridge.where} is being moved by somebody else"
         raise CommandRefused(sentence(what, got=f"mode {status.mode}", do=do))

@@ -37,7 +37,7 @@ LOUD = {
 }
 MODE_STYLE = {
     **dict.fromkeys(("estop", "fault"), "bold white on red"),
-    **dict.fromkeys(("ready", "parking"), "cyan"),
+    **dict.fromkeys(("ready", "parking", "lowering"), "cyan"),
     "running": "green",
     "paused": "yellow",
     "shadow": "magenta",

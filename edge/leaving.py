@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from edge.attach import Handle
+from edge.attach import ON_THE_WAY_DOWN, Handle
 from edge.loop import Loop
 from firmware_bridge.client import BridgeGone, CommandRefused
 
@@ -40,7 +40,7 @@ class Leaving:
             while time.monotonic() < deadline:
                 status = client.status(timeout_s=1.0)
                 loop.hear(status)
-                if status.seq > reply.seq and status.mode != "parking":
+                if status.seq > reply.seq and status.mode not in ON_THE_WAY_DOWN:
                     return "", "parked" if status.mode == "shadow" else status.note
                 if control.interrupts > seen:
                     loop.event("park", "cut short: holding here with torque on")
