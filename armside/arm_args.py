@@ -163,8 +163,8 @@ def frame_of(choice: ArmChoice, given: str | None) -> str:
     raise UsageError(
         sentence(
             "a real arm needs the policy's joint frame by name",
-            expected="--joint-frame, or joint_frame in its profile: so101-molmoact2 (the released SO-100/101 policies), "
-            "radians (YAM), lerobot-degrees or lerobot-m100",
+            expected="--joint-frame, or joint_frame in its profile: so101-molmoact2 (the released SO-100/101 "
+            "policies), radians (YAM), lerobot-degrees or lerobot-m100",
             do="look at what the policy was trained with: frames look alike and differ by 90 degrees",
         )
     )
