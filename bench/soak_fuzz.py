@@ -44,6 +44,7 @@ class Fuzzer:
     def __init__(self, robot: Robot, rng: random.Random) -> None:
         self.robot = robot
         self.rng = rng
+        self._numbers = np.random.default_rng(rng.getrandbits(64))
         self.mood = "calm"
         self._left = 200  # messages in this mood
         self._goal: Array | None = None
@@ -73,17 +74,16 @@ class Fuzzer:
 
     def good(self, scene: Scene) -> Chunk:
         """One that a policy might send."""
-        rng, count = self.rng, len(scene.lower)
-        low, high = np.maximum(scene.lower, -4.0), np.minimum(scene.upper, 4.0)
-        if self._goal is None or rng.random() < 0.3:
-            self._goal = np.array([rng.uniform(a, b) for a, b in zip(low, high, strict=True)])
+        rng, numbers = self.rng, self._numbers
+        if self._goal is None or rng.random() < 0.15:
+            self._goal = numbers.uniform(np.maximum(scene.lower, -4.0), np.minimum(scene.upper, 4.0))
         steps = rng.choice((2, 8, 30))
         way = np.linspace(0.0, 1.0, steps)[:, None] ** rng.choice((0.5, 1.0, 2.0))
         start = scene.commanded if rng.random() < 0.9 else self._goal
         part = rng.choice((0.02, 0.1, 0.3, 1.0))
         actions = start + part * way * (self._goal - start)
         if rng.random() < 0.2:
-            actions = actions + np.array([rng.gauss(0.0, 0.05) for _ in range(count)])
+            actions = actions + numbers.normal(0.0, 0.05, len(scene.lower))
         begin = scene.tick + rng.choice((0, 0, 0, 1, -3, 10))
         dt = rng.choice((1 / 30, 1 / 30, 0.1, 0.01))
         return Chunk(actions.astype(np.float32), self.robot.name, UNITS, FRAME, scene.seq, begin, dt)
@@ -123,7 +123,7 @@ class Fuzzer:
             "jump": lambda: value + np.float32(rng.choice((-7, -1, -0.5, 0.5, 1, 7))),
             "extreme": lambda: np.array([[rng.choice((-1, 1)) * 10.0 ** rng.uniform(-45, 38)] * count] * steps),
             "zigzag": lambda: value + np.where(np.arange(steps) % 2, 2.0, -2.0)[:, None],
-            "random": lambda: np.array([[rng.uniform(-4, 4) for _ in range(count)] for _ in range(steps)]),
+            "random": lambda: self._numbers.uniform(-4, 4, (steps, count)),
             "limits": lambda: np.array([rng.choice((scene.lower, scene.upper)) for _ in range(steps)]).clip(-9, 9),
             "number": lambda: np.full_like(value, rng.choice((np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.4e38))),
             "narrow": lambda: value[:, : rng.randrange(count)],

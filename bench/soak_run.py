@@ -37,7 +37,7 @@ RIGS: dict[str, Any] = {"sts": StsRig, "damiao": CanRig}
 WEATHER = (0.0, 0.0, 0.005, 0.02, 0.02, 0.08)  # faults per tick
 LIVES = 3  # bridges one after another on the same servos
 LONGEST = 4000  # ticks of one bridge
-BURSTS = (1, 2, 3, 4, 6, 8)  # messages between two ticks
+BURSTS = (0, 1, 1, 2, 4, 8, 16)  # messages between two ticks
 OURS = ("a mistake inside the bridge", "that the bridge cannot handle")
 
 
