@@ -157,7 +157,7 @@ class Judge:
             self._may_drop = self._may_drop or name == "cut"
             self._leaving = False
         elif name == "shutdown":
-            self._may_switch = False
+            self._may_switch = self._may_switch and argument == "park"  # an arm is on before it parks
             self._leaving = True
             self._may_drop = self._may_drop or argument == "limp"
 
