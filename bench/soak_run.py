@@ -34,7 +34,7 @@ from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.sts.virtual_line import VirtualClock
 
 RIGS: dict[str, Any] = {"sts": StsRig, "damiao": CanRig}
-WEATHER = (0.0, 0.0, 0.005, 0.02, 0.02, 0.08)  # faults per tick
+WEATHER = (0.0, 0.01, 0.03, 0.03, 0.06, 0.15)  # faults per tick
 LIVES = 3  # bridges one after another on the same servos
 LONGEST = 4000  # ticks of one bridge
 BURSTS = (0, 1, 1, 2, 4, 8, 16)  # messages between two ticks
