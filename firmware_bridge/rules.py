@@ -37,6 +37,7 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
     workspace = make_workspace(robot, config.floor, config.keep_out, config.self_collision, config.bases)
     park_pose = _pose(robot, robot.park_pose, config.park_pose, limits)
     _check_free("park_pose", park_pose, workspace)
+    _check_free("home_pose", _pose(robot, robot.home_pose, config.home_pose, limits), workspace)
     dt = 1.0 / timing.rate_hz
     return Rules(
         envelope=Envelope(limits, np.array(acceleration), np.array(lead), dt, workspace, grippers),
@@ -56,11 +57,11 @@ def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
 
 
 def _check_free(name: str, pose: Array, workspace: Workspace) -> None:
-    free = workspace.clearance(pose[None])[0]
-    if free.size and free.min() < 0.0:
+    met = workspace.inside(pose)
+    if met:
         do = "choose another pose, or move the floor or the box that it meets (floor, keep_out)"
-        got = f"{workspace.names[int(free.argmin())]}, {-1000 * free.min():.0f} mm inside"
-        raise ConfigError(sentence(name, expected="a pose free of the floor, boxes and the arm itself", got=got, do=do))
+        expected = "a pose free of the floor, of boxes and of the arm itself"
+        raise ConfigError(sentence(name, expected=expected, got="; ".join(met), do=do))
 
 
 def _pose(robot: Robot, own: Sequence[float], given: Mapping[str, float], limits: Limits) -> Array:

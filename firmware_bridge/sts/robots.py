@@ -44,7 +44,7 @@ _VIRTUAL = (
 )
 # wrist_roll is calibrated as a whole turn; the cable is not that patient (URDF and MJCF of SO-101).
 _LIMITS = {"wrist_roll": (-2.79253, 2.84121)}
-_PARK = (0.0, -1.70, 1.50, 1.00, 0.0, 0.02)  # folded back over its base, low, 4 mm short of touching itself
+_PARK = (0.0, -1.68, 1.57, 1.06, 0.0, 0.02)  # folded back over its base, low, 4 mm short of touching itself
 _HOME = (0.0, -0.8, 0.8, 0.8, 0.0, 0.02)  # above the table, the gripper looking down
 
 

@@ -26,7 +26,7 @@ FLOOR = -0.01
 SO_RANGE = np.array([[-1.92, -1.745, -1.69, -1.658, -2.74, 0.0], [1.92, 1.745, 1.69, 1.658, 2.84, 1.0]])
 YAM_RANGE = np.array([[-2.618, 0, 0, -1.693, -1.571, -2.094, 0], [3.1416, 3.665, 3.1416, 1.571, 1.571, 2.094, 1]])
 BASES = {"left": (0.0, 0.3, 0.0, 0.0), "right": (0.0, -0.3, 0.0, 0.0)}
-SO_PARKED = np.array([0.0, -1.68, 1.57, 1.06, 0.0, 0.02])  # folded, the gripper 3 cm above the table
+SO_PARKED = np.array(find("so101").park_pose)  # folded, the gripper 3 cm above the table
 
 
 def workspace(name: str, **changed: object) -> Workspace:
@@ -172,7 +172,7 @@ def test_home_is_free(name: str) -> None:
     robot = find(name)
     space = workspace(name, bases=BASES if name == "bi-yam" else {})
     assert space.inside(np.array(robot.home_pose)) == ()
-    assert space.inside(SO_PARKED if robot.family == "sts" else np.array(robot.park_pose)) == ()
+    assert space.inside(np.array(robot.park_pose)) == ()
 
 
 @pytest.mark.parametrize(("name", "at_most"), [("so101", 0.14), ("so100", 0.14)])
