@@ -21,7 +21,7 @@ from firmware_bridge.damiao.frames import (
     parse_feedback,
     parse_register,
 )
-from firmware_bridge.damiao.owed import Owed
+from firmware_bridge.damiao.owed import UNKNOWN, Owed
 from firmware_bridge.damiao.registers import REGISTERS
 from firmware_bridge.damiao.wire import Wire
 from firmware_bridge.errors import PortLost
@@ -57,6 +57,8 @@ class Chain:
         self._masters = {(row.bus, row.master): index for index, row in enumerate(addresses)}
         self._ids = {(row.bus, row.id): index for index, row in enumerate(addresses)}
         self._asking: _Asking | None = None
+        self._heard = [0] * len(addresses)  # answers so far
+        self._posted: dict[int, int] = {}  # whom the newest round asked, and what they had answered before
 
     def post(self, frames: Mapping[int, Frame], force: bool = False) -> None:
         """One request to each motor of `frames`; each answers with feedback.
@@ -66,24 +68,26 @@ class Chain:
         """
         now = time.monotonic()
         full: set[int] = set()
+        self._posted = {}
         for index, frame in frames.items():
             bus = self.addresses[index].bus
             may_ask = self.owed.may_ask(index, now)
             if bus in full or not (may_ask or force):
                 self.owed.unsent(index)
             elif self._guarded(bus, lambda wire, frame=frame: wire.send(frame)):  # type: ignore[misc]
-                self.owed.asked(index)
+                self.owed.asked(index, now)
+                self._posted[index] = self._heard[index]
             else:
                 full.add(bus)
-                self.owed.unsent(index)
+                self.owed.doubtful(index, now)
 
     def collect(self, patience_s: float) -> None:
-        """Take all that came; wait up to `patience_s` for answers still owed. Raises PortLost."""
+        """Take all that came; wait up to `patience_s` for answers, whatever they are worth. Raises PortLost."""
         until = time.monotonic() + patience_s
         while True:
             self._drain()
             now = time.monotonic()
-            waiting = self.owed.waiting()
+            waiting = self._waiting()
             if waiting is None:
                 return
             if now >= until:
@@ -120,6 +124,11 @@ class Chain:
         """Whether the newest request to `motor` was answered."""
         return self.latest[motor] is not None and self.owed.fresh(motor)
 
+    def inherit(self) -> None:
+        """A predecessor may have asked: its answers are not for us."""
+        for index in range(len(self.addresses)):
+            self.owed.doubtful(index, time.monotonic(), UNKNOWN)
+
     def listen(self, seconds: float) -> tuple[int, ...]:
         """Motors that somebody else made talk within `seconds`, nothing being asked. Raises PortLost."""
         before = list(self.latest)
@@ -132,6 +141,11 @@ class Chain:
     def close(self) -> None:
         for wire in self.wires:
             wire.close()
+
+    def _waiting(self) -> int | None:
+        """A motor whose answer may still come; in quarantine any answer will do."""
+        silent = (index for index, before in self._posted.items() if self._heard[index] == before)
+        return next(silent, self.owed.waiting())
 
     def _guarded(self, bus: int, work: Callable[[Wire], bool | None]) -> bool:
         """`work` on a bus that may be gone. Raises PortLost when no bus is left."""
@@ -168,6 +182,7 @@ class Chain:
             wire.counts.broken += 1
             return
         self.latest[index] = feedback
+        self._heard[index] += 1
         self.owed.came(index, time.monotonic())
 
     def _take_register(self, bus: int, frame: Frame) -> bool:

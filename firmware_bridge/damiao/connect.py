@@ -44,7 +44,9 @@ def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool) -> Dami
     try:
         arm.may_move = config.may_move
         arm.patience_s = config.timing.reply_timeout_s
-        if not adopt:
+        if adopt:
+            arm.chain.inherit()
+        else:
             _refuse_company(arm)
         _survey(arm)
         values = _registers(arm)

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 QUARANTINE_S = 0.05
+UNKNOWN = 1000  # as many answers as nobody owes: only time ends such a debt
 STRAYS = 5.0  # answers nobody asked for, within about a second: somebody else asks, or all come far too late
 
 
@@ -41,13 +42,24 @@ class Owed:
         debt.until, debt.owed = None, 0  # an answer later than this is taken as lost
         return True
 
-    def asked(self, motor: int) -> None:
-        self._debts[motor].owed += 1
-        self._debts[motor].answered = False
+    def asked(self, motor: int, now: float) -> None:
+        """A request went out. One that was forced into a quarantine prolongs it."""
+        debt = self._debts[motor]
+        debt.owed += 1
+        debt.answered = False
+        if debt.until is not None:
+            debt.until = max(debt.until, now + self._quarantine_s)
 
     def unsent(self, motor: int) -> None:
         """A request that should have gone out did not: what came before is old now."""
         self._debts[motor].answered = False
+
+    def doubtful(self, motor: int, now: float, owed: int = 1) -> None:
+        """A request may have gone out, or a predecessor's may be on their way: `owed` of them."""
+        debt = self._debts[motor]
+        debt.owed += owed
+        debt.answered = False
+        debt.until = now + self._quarantine_s
 
     def came(self, motor: int, now: float) -> None:
         """An answer of `motor` arrived."""
