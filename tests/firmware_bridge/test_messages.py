@@ -51,9 +51,7 @@ def test_another_schema_says_what_to_update() -> None:
     assert other != SCHEMA and schema_hash(KINDS) == SCHEMA
     for protocol, schema in ((PROTOCOL, other), (PROTOCOL + 1, SCHEMA)):
         data = msgpack.packb([protocol, schema, "Command", ["arm", ""]])
-        with pytest.raises(
-            ProtocolMismatch, match=f"protocol {PROTOCOL} schema {SCHEMA}.*one version on both"
-        ):
+        with pytest.raises(ProtocolMismatch, match=f"protocol {PROTOCOL} schema {SCHEMA}.*one version on both"):
             unpack(data)
     assert unpack(msgpack.packb([PROTOCOL, SCHEMA, "Command", ["arm", ""]])) == Command("arm")
 
