@@ -64,11 +64,12 @@ class Mailbox:
         return sample(self._current, tick, self._door.rate_hz)
 
     def pace(self, tick: int) -> Array | None:
-        """How fast the path that `target` gave went there from the tick before, [D] rad/s; None at its start."""
-        if self._current is None or tick <= self._current.start_tick:
+        """How fast the path of `target` moves there, [D] rad/s: from the tick before, at its start to the next."""
+        chunk, rate = self._current, self._door.rate_hz
+        if chunk is None:
             return None
-        rate = self._door.rate_hz
-        return (sample(self._current, tick, rate) - sample(self._current, tick - 1, rate)) * rate
+        before = max(tick - 1, chunk.start_tick)
+        return (sample(chunk, before + 1, rate) - sample(chunk, before, rate)) * rate
 
     @property
     def chunk_seq(self) -> int:

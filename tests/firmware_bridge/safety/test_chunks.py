@@ -36,6 +36,20 @@ def test_path_is_linear_between_actions_then_holds_then_ends() -> None:
     assert end_tick(chunk(), 100.0) == 19 and box.chunk_seq == -1
 
 
+def test_pace_is_how_the_path_moves_from_its_first_tick_on() -> None:
+    box = mailbox(10)
+    assert box.pace(10) is None
+    box.offer(chunk())
+    paces = []
+    for tick in range(10, 19):
+        box.target(tick)
+        pace = box.pace(tick)
+        assert pace is not None and pace[1] == pytest.approx(2 * pace[0], abs=1e-5)
+        paces.append(round(float(pace[0]), 3))
+    assert paces == [10.0] * 7 + [0.0] * 2  # while it goes on, and while its last action lasts
+    assert box.target(19) is None and box.pace(19) is None
+
+
 def test_a_newer_chunk_waits_for_its_start_tick() -> None:
     box = mailbox(12)
     box.offer(chunk())
