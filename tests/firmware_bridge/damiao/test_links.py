@@ -6,15 +6,19 @@ import time
 from collections.abc import Callable
 
 import can
+import numpy as np
 import pytest
 
+from firmware_bridge.client import BridgeConfig, Timing
 from firmware_bridge.damiao import frames
-from firmware_bridge.damiao.can_port import parse_port
+from firmware_bridge.damiao.can_port import Spec, parse_port
+from firmware_bridge.damiao.connect import open_arm
 from firmware_bridge.damiao.frames import Mit
 from firmware_bridge.damiao.motors import MOTORS
 from firmware_bridge.damiao.registers import REGISTERS
+from firmware_bridge.damiao.virtual_process import comes_through, free_ports
 from firmware_bridge.damiao.virtual_slcan import make_line, parse_line
-from tests.firmware_bridge.damiao.conftest import MotorProcess, Rig
+from tests.firmware_bridge.damiao.conftest import PATIENCE_S, YAM, MotorProcess, Rig, go
 
 RANGES = MOTORS["DM4340"].ranges
 
@@ -91,6 +95,26 @@ def test_orders_that_cannot_be_done_are_answered(motors: Callable[..., MotorProc
         with pytest.raises(AssertionError, match="error"):
             process.order(**order)  # type: ignore[arg-type]
     assert process.order("place", motor="joint_2", joint=0.1) == {"ok": True}
+
+
+@pytest.mark.parametrize("gripper", ["linear_4310", "linear_3507", "crank_4310", "flexible_4310"])
+def test_every_gripper_opens(gripper: str, motors: Callable[..., MotorProcess]) -> None:
+    process = motors("--robot", "yam", "--link", "slcan", "--gripper", gripper, "--timeout-ms", "1000")
+    timing = Timing(reply_timeout_s=PATIENCE_S)
+    arm = open_arm(YAM, BridgeConfig(robot="yam", port="sim", gripper=gripper, timing=timing), process.port, False)
+    try:
+        arm.torque_on()
+        go(arm, np.array([0.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.8]), 1.0)
+        assert process.order("report")["motors"]["gripper"]["joint"] == pytest.approx(0.8, abs=0.05)
+    finally:
+        arm.close()
+    assert set(process.nibbles()) == {0}
+
+
+def test_what_does_not_come_through_is_noticed() -> None:
+    (spec,) = free_ports(1)
+    assert comes_through(spec)
+    assert not comes_through(Spec("udp_multicast", "10.0.0.1:4711"))  # no multicast group
 
 
 def test_lines_of_slcan() -> None:
