@@ -13,8 +13,10 @@ import signal
 
 def folder() -> str:
     """registry.folder(), without making it."""
-    names = ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")
-    base = next((os.environ[name] for name in names if os.environ.get(name)), "/tmp")
+    usual = f"/run/user/{os.getuid()}"
+    base = os.environ.get("XDG_RUNTIME_DIR") or (usual if os.access(usual, os.W_OK) else "")
+    if not base:
+        base = next((os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), "/tmp")
     return os.path.join(base, f"armside-{os.getuid()}")
 
 

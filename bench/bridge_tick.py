@@ -1,11 +1,11 @@
 """A tick of the bridge's bus against feetech-servo-sdk doing the same reads and writes.
 
-`python -m bench.bridge_tick [--rounds N] [--json]`. One tick: registers 56..70 of six servos in one
+`python -m bench.bridge_tick [--rounds N] [--json]`. One tick: registers 40..70 of six servos in one
 sync_read, their goal positions in one sync_write. Both sides talk to the same virtual servos (a process
 of their own behind a pty), in interleaved rounds. CPU is this process's own (time.process_time): what the
 computer beside the arm pays. Ticks come at 100 Hz, as they do in the bridge.
 
-The wire of a pty is infinitely fast. On a real one at 1 Mbaud the answer takes 1.4 ms and more, which the
+The wire of a pty is infinitely fast. On a real one at 1 Mbaud the answer takes 2.2 ms and more, which the
 SDK waits for by polling and the bridge asleep; `--wire-ms` adds such a wait to every answer.
 """
 

@@ -27,7 +27,7 @@ class Timing:
     """Rates and patience, all in s unless named otherwise."""
 
     rate_hz: float = 0.0  # ticks; 0 = the robot's own rate, 100 for SO arms, 200 for YAM
-    reply_timeout_s: float = 0.02  # for all servos of one request; the wire itself needs 1.4 ms
+    reply_timeout_s: float = 0.02  # for all servos of one request; the wire itself needs 2.4 ms
     retries: int = 1  # repeated requests to silent servos within a tick
     silent_fault_s: float = 0.5  # a servo silent for longer latches a fault
     client_timeout_s: float = 1.0  # no word from the client that drives -> hold

@@ -42,7 +42,9 @@ class Running:
 
 def folder() -> Path:
     """Where sockets and records of this user's bridges lie, entered by this user alone. Raises ConfigError."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    # The folder that a login would name: a bridge that cron or a service started must be found too.
+    usual = f"/run/user/{os.getuid()}"
+    base = os.environ.get("XDG_RUNTIME_DIR") or (usual if os.access(usual, os.W_OK) else tempfile.gettempdir())
     path = Path(base) / f"armside-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
