@@ -31,7 +31,7 @@ class ArmState:
     voltage: Array  # V
     errors: tuple[int, ...]  # as the servo sends them
     alarms: tuple[str, ...]  # "" or why that servo no longer follows: "overload; reading ...; what to do: ..."
-    changed: tuple[str, ...]  # what changed by itself since the host wrote it: "elbow_flex: Torque_Enable reads 0, expected 1"
+    changed: tuple[str, ...]  # by itself since it was written: "elbow_flex: Torque_Enable reads 0, expected 1"
     fresh: npt.NDArray[np.bool_]
 
 
