@@ -149,3 +149,14 @@ def test_a_path_of_another_size_is_a_fault() -> None:
     rig.machine.chunk(wide, rig.now)
     assert rig.run(1)[0].goal is None
     assert rig.machine.mode is Mode.FAULT and "2 finite numbers" in rig.machine.fault
+
+
+def test_a_gripper_outside_its_range_can_be_armed_and_a_silent_joints_number_is_not_judged() -> None:
+    rig = Rig()
+    rig.measured = np.array([0.5, 1.4])
+    rig.run(1)
+    rig.do("arm")
+    rig.run(1)
+    rig.fresh, rig.measured = np.array([False, True]), np.array([np.nan, 0.5])
+    rig.run(1)
+    assert rig.machine.mode is Mode.READY and rig.machine.fault == ""

@@ -193,3 +193,15 @@ def test_a_gripper_that_holds_something_does_not_slow_the_arm() -> None:
         fastest = max(fastest, abs(rig.machine.commanded[0] - before)) if tick > 150 else 0.0
     assert "gripper_stall" in rig.machine.note and rig.machine.mode is Mode.RUNNING
     assert fastest == pytest.approx(0.02)
+
+
+def test_rearming_gives_a_pressed_joint_its_time_again() -> None:
+    rig = raised()
+    rig.load[0] = 1.0
+    rig.run(400)
+    assert rig.machine.mode is Mode.FAULT and "stall of lift" in rig.machine.fault
+    rig.do("rearm")
+    rig.run(250)
+    assert rig.machine.mode is Mode.READY
+    rig.run(100)
+    assert rig.machine.mode is Mode.FAULT

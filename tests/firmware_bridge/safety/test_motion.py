@@ -287,3 +287,12 @@ def test_what_is_in_the_way_of_a_wish_in_reach_is_named_alone() -> None:
     assert 0 < Planar().clearance(low[None])[0, 1] < 2e-4
     step = advance(low - 0.0015, standing(low), low, FLOOR)
     assert step.cuts == ("floor: hand",)
+
+
+def test_a_wish_that_moves_on_outside_is_a_place_to_stop_at_on_the_bound() -> None:
+    last = standing(np.array([0.9, 0.0, 0.5]))
+    for tick in range(60):
+        wish = np.array([0.9 + 0.01 * tick, 0.0, 0.5])
+        step = advance(wish, last, last.position, WIDE, np.array([1.0, 0.0, 0.0]))
+        last = step.motion
+    assert last.position[0] == 1.0 and not last.velocity.any() and step.cuts == ("a upper",)
