@@ -47,6 +47,8 @@ def virtual_port(robot: Robot, config: BridgeConfig) -> Iterator[str]:
     arguments = ["--robot", robot.name]
     if config.calibration:
         arguments += ["--calibration", config.calibration]
+    if config.gripper:
+        arguments += ["--gripper", config.gripper]
     process = spawn(FAMILIES[robot.family].virtual, *arguments)
     lines = Lines(process)
     try:
