@@ -226,8 +226,8 @@ class Loop:
             self.machine.torque_is(False)
         elif step.goal is not None:
             self.arm.send(step.goal)
-        elif self.machine.torque == "on":
-            self.arm.hold(step.support)
+        elif self.machine.rules.may_move and self.machine.torque != "off":
+            self.arm.hold(step.support)  # also after a switch that failed half way: motors that are on need words
 
     def _hear_signals(self, now: float) -> None:
         asked = self.rim.asked

@@ -57,12 +57,12 @@ def real(arm: Servos) -> tuple[str, ...]:
 def test_home_and_park_on_a_bridge_of_their_own(place: Home, arm: Servos) -> None:
     done = place.call("home", *real(arm), "--live", *FAST)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"shoulder_lift: -97\.\d° -> -4[56]\.\d°", done.stdout), done.stdout
+    assert re.search(r"shoulder_lift: -96\.\d° -> -4[56]\.\d°", done.stdout), done.stdout
     assert "the arm: torque on: the arm holds" in done.stdout
     assert arm.torque() == [1] * 6  # it stands at home, and does not fall
     parked = place.call("park", *real(arm), "--live", *FAST)
     assert parked.returncode == 0, parked.stderr
-    assert re.search(r"shoulder_lift: -4[56]\.\d° -> -97\.\d°", parked.stdout), parked.stdout
+    assert re.search(r"shoulder_lift: -4[56]\.\d° -> -96\.\d°", parked.stdout), parked.stdout
     assert "torque off" in parked.stdout and arm.torque() == [0] * 6
 
 
