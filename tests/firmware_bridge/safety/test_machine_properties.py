@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.driver import ArmState
@@ -19,6 +19,7 @@ from firmware_bridge.safety.limits import Limits
 from firmware_bridge.safety.modes import ARMED, Mode, Reading, Rules, Step
 from firmware_bridge.safety.motion import Array
 from firmware_bridge.safety.state_machine import StateMachine
+from tests.firmware_bridge.safety.examples import examples
 from tests.firmware_bridge.safety.planar import Planar
 from tests.firmware_bridge.safety.rig import JOINTS, RULES
 
@@ -184,7 +185,7 @@ def rules(workspace: bool, **changes: Any) -> Rules:
     return replace(RULES, envelope=envelope, levels=LEVELS["sts"], **changes)
 
 
-def play(world: World, script: list[tuple[Event, int]]) -> None:
+def check_play(world: World, script: list[tuple[Event, int]]) -> None:
     world.turn()
     for (name, value), ticks in script:
         if name in ("command", "chunk", "leave", "heard", "failed", "torque fails"):
@@ -198,28 +199,28 @@ def play(world: World, script: list[tuple[Event, int]]) -> None:
 BEGIN: list[tuple[Event, int]] = [(("command", "arm"), 2), (("chunk", (-0.8, 1.0, 0.5, 0)), 5)]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(turns, st.booleans(), st.booleans(), st.booleans())
 def test_no_words_readings_or_clocks_send_a_goal_that_must_not_be(
     script: list[tuple[Event, int]], workspace: bool, alone: bool, begun: bool
 ) -> None:
-    play(World(rules(workspace, holds_alone=alone)), (BEGIN if begun else []) + script)
+    check_play(World(rules(workspace, holds_alone=alone)), (BEGIN if begun else []) + script)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(turns)
 def test_what_is_not_live_sends_nothing(script: list[tuple[Event, int]]) -> None:
     world = World(rules(False, may_move=False))
-    play(world, BEGIN + script)
+    check_play(world, BEGIN + script)
     assert all(step.goal is None and step.torque is None for step in world.answers)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(turns)
 def test_a_replay_gives_the_same_bytes(script: list[tuple[Event, int]]) -> None:
     one, two = World(rules(True)), World(rules(True))
-    play(one, BEGIN + script)
-    play(two, BEGIN + script)
+    check_play(one, BEGIN + script)
+    check_play(two, BEGIN + script)
     for first, second in zip(one.answers, two.answers, strict=True):
         goals = [None if step.goal is None else step.goal.tobytes() for step in (first, second)]
         assert goals[0] == goals[1]
@@ -227,14 +228,14 @@ def test_a_replay_gives_the_same_bytes(script: list[tuple[Event, int]]) -> None:
     assert one.machine.fault == two.machine.fault and one.machine.note == two.machine.note
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(turns, st.booleans())
 def test_torque_goes_off_only_at_the_park_pose_or_lowered_or_when_asked(
     script: list[tuple[Event, int]], alone: bool
 ) -> None:
     world = World(rules(False, holds_alone=alone))
     asked = any(event in (("command", "cut"), ("leave", "limp")) for event, _ in script)
-    play(world, BEGIN + script)
+    check_play(world, BEGIN + script)
     parks = (np.abs(world.rules.park_pose - world.measured) <= 0.15) | world.rules.grippers
     if any(step.torque is False for step in world.answers) and not asked:
         lowered = world.machine.support == 0.0
@@ -251,7 +252,7 @@ def _moved_on(world: World) -> bool:
 def test_the_checks_can_fail() -> None:
     """Negative control: a machine that sends one goal too many is found."""
     world = World(rules(False))
-    play(world, BEGIN)
+    check_play(world, BEGIN)
     assert any(step.goal is not None for step in world.answers)
     goal, before = world.machine.commanded, world.machine.motion
     world.check_goal(goal, before, latched=False)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.errors import ChunkRefused
 from firmware_bridge.safety.limits import Limits
 from firmware_bridge.safety.motion import Array, Clearance, Envelope, Motion, advance, standing
+from tests.firmware_bridge.safety.examples import examples
 from tests.firmware_bridge.safety.planar import Planar
 
 TINY = 1e-7
@@ -74,7 +75,7 @@ def check_tick(before: Motion, after: Motion, cuts: tuple[str, ...], measured: A
         assert (free[1] >= np.minimum(free[0], -1e-7)).all()
 
 
-def run(case: Case) -> None:
+def check_run(case: Case) -> None:
     envelope, last, measured = case.envelope, standing(case.start), case.start.copy()
     for row, how in zip(case.wishes, case.follows, strict=True):
         target = None if row is None else np.array(row, np.float64)
@@ -96,19 +97,19 @@ def run(case: Case) -> None:
                 measured = np.array(how)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(cases())
 def test_no_wish_leaves_the_envelope(case: Case) -> None:
-    run(case)
+    check_run(case)
 
 
-@settings(max_examples=70)
+@examples(70)
 @given(cases(workspace=Planar()))
 def test_no_wish_leaves_the_workspace(case: Case) -> None:
-    run(case)
+    check_run(case)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(cases(), st.tuples(st.floats(0, 1), st.floats(0, 1)), st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_reachable_wish_is_reached_in_a_straight_line(
     case: Case, begin: tuple[float, float], goal: tuple[float, float]
@@ -132,7 +133,7 @@ def test_a_reachable_wish_is_reached_in_a_straight_line(
     assert (last.position == end).all() and not last.velocity.any()
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(cases())
 def test_after_any_wishes_a_new_one_inside_is_reached(case: Case) -> None:
     """Nothing that was wished for before, and no lead or bound that it ran into, leaves the motion stuck."""
@@ -152,7 +153,7 @@ def test_after_any_wishes_a_new_one_inside_is_reached(case: Case) -> None:
     assert (last.position == end).all() and not last.velocity.any()
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_after_any_blocked_wishes_a_clear_one_is_reached(rows: list[tuple[float, float]]) -> None:
     """Straight up is clear of floor and post from everywhere above the floor that these wishes lead to."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.safety.shapes import Boxes, corners, separation
+from tests.firmware_bridge.safety.examples import examples
 
 Array = npt.NDArray[np.float64]
 DIRECTIONS = np.random.default_rng(1).normal(size=(3, 4000))
@@ -93,7 +94,7 @@ def test_edges_that_cross_are_told_apart_where_no_face_does() -> None:
         assert separation(along_x, along_y) == pytest.approx([free])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(seed=st.integers(0, 10_000), shift=st.tuples(*[st.floats(-5, 5)] * 3))
 def test_moving_both_changes_nothing_and_neither_does_their_order(seed: int, shift: tuple[float, float, float]) -> None:
     first, second = random_boxes(20, seed), random_boxes(20, seed + 1)

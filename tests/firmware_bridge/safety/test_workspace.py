@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.errors import ConfigError
@@ -20,6 +20,7 @@ from firmware_bridge.robot import Robot
 from firmware_bridge.robots import find
 from firmware_bridge.safety.motion import Clearance
 from firmware_bridge.safety.workspace import Workspace, make_workspace
+from tests.firmware_bridge.safety.examples import examples
 
 Array = npt.NDArray[np.float64]
 FLOOR = -0.01
@@ -277,7 +278,7 @@ def test_two_arms_that_reach_for_the_same_place() -> None:
     assert any(name.startswith("arms: left_") for name in met[1])
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=st.integers(0, 1000), x=st.floats(-1, 1), y=st.floats(-1, 1), yaw=st.floats(-3, 3))
 def test_where_both_bases_stand_together_does_not_matter(seed: int, x: float, y: float, yaw: float) -> None:
     def moved(base: tuple[float, ...]) -> tuple[float, ...]:
