@@ -66,6 +66,7 @@ class Chain:
         A motor whose answer could not be told from a late one is left out, unless `force`. A bus whose way
         out is full is left out for the rest of this round. Raises PortLost.
         """
+        self._drain()  # what came meanwhile, while this process was stopped, answers no request of now
         now = time.monotonic()
         full: set[int] = set()
         self._posted = {}
