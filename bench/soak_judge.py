@@ -202,7 +202,8 @@ class Judge:
             held = abs(touch.value - self._held[touch.joint]) <= touch.grain + ROUND  # a motor that holds, meanwhile
             if touch.what in ("start", "mit") and not held:
                 self._held[touch.joint] = touch.value
-                self._near(touch, FALL * (touch.t - call.t[0]) + 0.02, "torque on")
+                speed = FALL if self._state is None else FALL + 3.0 * abs(float(self._state.velocity[touch.joint]))
+                self._near(touch, speed * (touch.t - call.t[0]) + 0.02, "torque on")
         self._may_goal = call.error is None
         self._may_drop = False
         if call.error is None:
