@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 MARGIN = 1e-4  # m that are kept while sliding: a straight step along something round comes nearer to it
 SOON = 0.1  # s
 NEAR = 0.05  # m: what is further away does not matter to one tick
-_STEP = 1e-3  # rad, gripper 0..1: for the gradient
+_STEP = 1e-5  # rad, gripper 0..1: for the gradient; boxes have edges, and a longer step looks past them
 _PASSES = 4  # corners need more than one
 
 

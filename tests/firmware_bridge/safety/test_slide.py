@@ -60,3 +60,16 @@ def test_in_a_corner_both_walls_count() -> None:
 
     turned = slide(np.array([-1.0, -1.0, 1.0]), np.zeros(3), Corner())
     assert turned[0] >= -1e-3 and turned @ [0.8, 0.6, 0.0] >= -1e-3 and turned[2] == pytest.approx(1.0)
+
+
+def test_beside_an_edge_only_the_face_that_is_met_counts() -> None:
+    """Round a box's edge another face begins a fraction of a millimetre on: looking so far would press into this one."""
+
+    class Edge:
+        names = ("box",)
+
+        def clearance(self, poses: Array) -> Array:
+            return poses[:, :2].max(axis=1, keepdims=True)
+
+    turned = slide(np.array([-1.0, 1.0, 0.0]), np.array([2 * MARGIN, MARGIN, 0.0]), Edge())
+    assert turned == pytest.approx([-MARGIN / SOON, 1.0, 0.0], abs=1e-9)
