@@ -102,10 +102,10 @@ def park(machine: StateMachine, reading: Reading) -> Step:
     worst = int(np.maximum(left, off).argmax())
     why = f" ({', '.join(step.clamped)})" if step.clamped else ""
     away = max(left[worst], off[worst])
-    return _could_not_park(machine, f"could not park: {rules.limits.joints[worst]} is {away:.2f} rad away{why}")
+    return _could_not_park(machine, step, f"could not park: {rules.limits.joints[worst]} is {away:.2f} rad away{why}")
 
 
-def _could_not_park(machine: StateMachine, what: str) -> Step:
+def _could_not_park(machine: StateMachine, step: Step, what: str) -> Step:
     machine.driver_at = None
     machine.remark = f"{what}; torque stays on"
     if machine.parking.hot:
@@ -116,6 +116,7 @@ def _could_not_park(machine: StateMachine, what: str) -> Step:
             machine.remark = what
     else:
         machine.mode = Mode.PAUSED
+        return step  # where the command moves, it goes on to be braked from the next tick on
     return Step(support=machine.support)
 
 
