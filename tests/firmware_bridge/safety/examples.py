@@ -10,6 +10,11 @@ MUTATED = "MUTANT_UNDER_TEST" in os.environ  # `make mutation`: mutmut sets it b
 FEWER = 10  # times fewer then
 
 
+def rounds(count: int) -> int:
+    """`count`, or few."""
+    return max(1, count // FEWER) if MUTATED else count
+
+
 def examples(count: int) -> settings:
     """`@settings` for `count` examples."""
-    return settings(max_examples=max(1, count // FEWER) if MUTATED else count)
+    return settings(max_examples=rounds(count))

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.safety.braking import SAMPLES, approach, braked, trail
+from tests.firmware_bridge.safety.examples import examples
 
 ACCELERATION = np.array([20.0, 5.0, 40.0])
 ways = st.lists(st.floats(-6.0, 6.0), min_size=3, max_size=3).map(lambda row: np.round(row, 12))
 ticks = st.sampled_from([0.002, 0.005, 0.01, 0.05])
 
 
+@examples(100)
 @given(ways, ticks)
 def test_approach_arrives_at_rest_without_overshoot_in_a_straight_line(way: np.ndarray, dt: float) -> None:
     position, velocity = np.zeros(3), np.zeros(3)
@@ -48,6 +50,7 @@ def test_approach_from_very_near_goes_there_in_one_tick(near: float) -> None:
     assert (approach(way, ACCELERATION, 0.5) == way / 0.5).all()
 
 
+@examples(100)
 @given(ways, ticks)
 def test_trail_is_where_braking_goes(velocity: np.ndarray, dt: float) -> None:
     factors = trail(velocity, ACCELERATION, dt)

@@ -184,3 +184,23 @@ def test_an_arm_that_holds_alone_is_not_lowered() -> None:
     rig.raised()
     rig.machine.leave("hold", rig.now)
     assert rig.machine.done and rig.machine.torque == "on"
+
+
+def test_lowering_takes_the_time_that_it_is_given() -> None:
+    rig = yam()
+    slow = Rig(holds_alone=False, lower_s=2.0)
+    for one in (rig, slow):
+        one.raised()
+        one.machine.leave("hold", one.now)
+        one.run(50)
+    assert (rig.machine.support, slow.machine.support) == pytest.approx((0.5, 0.75))
+
+
+def test_a_parking_that_fails_goes_on_holding() -> None:
+    rig = yam()
+    rig.raised()
+    rig.stuck = True
+    rig.do("park")
+    while rig.machine.mode is Mode.PARKING:
+        rig.run(1)
+    assert idle(rig.steps[-1]) and rig.machine.mode is Mode.PAUSED

@@ -20,18 +20,19 @@ class Plane:
         self.normal = np.array(normal)
 
     def clearance(self, poses: Array) -> Array:
-        return np.stack([poses @ self.normal, np.full(len(poses), 0.001)], axis=1)
+        return np.stack([poses @ self.normal, np.full(len(poses), MARGIN / 2)], axis=1)
 
 
 FLOOR = Plane(1.0, 0.0, 0.0)
 
 
 def test_far_away_nothing_is_turned() -> None:
-    assert slide(DOWN, np.array([NEAR + 0.001, 0.0, 0.0]), FLOOR).tolist() == DOWN.tolist()
+    for height in (NEAR, NEAR + 0.001):
+        assert slide(DOWN, np.array([height, 0.0, 0.0]), FLOOR).tolist() == DOWN.tolist()
     assert slide(DOWN, np.array([NEAR - 0.001, 0.0, 0.0]), FLOOR).tolist() != DOWN.tolist()  # negative control
 
 
-@pytest.mark.parametrize("height", [0.04, 0.01, MARGIN])
+@pytest.mark.parametrize("height", [0.04, 0.01, MARGIN, 0.0])
 def test_near_something_it_is_approached_ever_more_slowly_and_the_rest_goes_on(height: float) -> None:
     turned = slide(DOWN, np.array([height, 0.0, 0.0]), FLOOR)
     assert turned == pytest.approx([-(height - MARGIN) / SOON, 0.5, 0.2], abs=1e-9)
@@ -41,9 +42,10 @@ def test_what_leads_away_is_left_alone() -> None:
     assert slide(-DOWN, np.array([0.0, 0.0, 0.0]), FLOOR).tolist() == (-DOWN).tolist()
 
 
-def test_what_is_inside_is_kept_there_but_not_pushed_out() -> None:
-    assert slide(DOWN, np.array([-0.1, 0.0, 0.0]), FLOOR) == pytest.approx([0.0, 0.5, 0.2], abs=1e-9)
-    assert not slide(np.zeros(3), np.array([-0.1, 0.0, 0.0]), FLOOR).any()
+@pytest.mark.parametrize("depth", [0.1, 1e-6])
+def test_what_is_inside_is_kept_there_but_not_pushed_out(depth: float) -> None:
+    assert slide(DOWN, np.array([-depth, 0.0, 0.0]), FLOOR) == pytest.approx([0.0, 0.5, 0.2], abs=1e-9)
+    assert not slide(np.zeros(3), np.array([-depth, 0.0, 0.0]), FLOOR).any()
 
 
 def test_the_direction_that_is_taken_away_is_that_of_the_gradient() -> None:
@@ -63,7 +65,7 @@ def test_in_a_corner_both_walls_count() -> None:
 
 
 def test_beside_an_edge_only_the_face_that_is_met_counts() -> None:
-    """Round a box's edge another face begins a fraction of a millimetre on: looking so far would press into this one."""
+    """Another face begins a fraction of a millimetre on: a gradient that looks so far would press into this one."""
 
     class Edge:
         names = ("box",)

@@ -9,6 +9,7 @@ import pytest
 
 from firmware_bridge.errors import BridgeError, CommandRefused
 from firmware_bridge.safety.modes import ARMED, Mode
+from tests.firmware_bridge.safety.examples import rounds
 from tests.firmware_bridge.safety.rig import RULES, Rig
 
 
@@ -143,6 +144,19 @@ def test_a_silent_client_holds_then_parks() -> None:
     assert rig.measured[0] == pytest.approx(-1.0)
 
 
+def test_a_client_that_is_heard_drives_on_and_one_that_was_given_up_does_not_drive_by_a_word() -> None:
+    rig = Rig(exit_policy="hold")
+    rig.raised()
+    for _ in range(200):
+        rig.machine.heard(rig.now)
+        rig.run(1)
+        assert "silent" not in rig.machine.note
+    rig.run(200)
+    assert "silent" not in rig.machine.note and rig.machine.driver_at is None  # given up: nobody drives
+    rig.machine.heard(rig.now)
+    assert rig.machine.driver_at is None
+
+
 def test_a_silent_client_with_exit_policy_hold_is_held_for_ever() -> None:
     rig = Rig(exit_policy="hold")
     rig.raised()
@@ -211,6 +225,13 @@ def test_hold_and_limp_do_what_they_say_at_once(policy: str, torque: str) -> Non
     assert f"torque {torque}" in rig.machine.farewell()
 
 
+def test_limp_without_torque_sends_nothing() -> None:
+    rig = Rig()
+    rig.machine.torque = "off"
+    rig.machine.leave("limp", rig.now)
+    assert rig.machine.done and rig.run(1)[0].torque is None
+
+
 def test_parking_goes_on_when_asked_again_and_breaks_off_for_hold() -> None:
     rig = Rig()
     rig.raised()
@@ -269,7 +290,7 @@ def test_unknown_words_list_the_known() -> None:
 def test_random_words_never_send_a_goal_outside_an_armed_mode() -> None:
     rng = random.Random(11)
     words = ["arm", "rearm", "pause", "resume", "estop", "park", "chunk", "silent", "heard", "error", "well"]
-    for _ in range(40):
+    for _ in range(rounds(40)):
         rig = Rig()
         for _ in range(60):
             word = rng.choice(words)
