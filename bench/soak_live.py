@@ -7,6 +7,7 @@ Knows nothing of the virtual clock's part; wall-clock time is only waited for, n
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import random
 import time
@@ -40,9 +41,9 @@ def run_live(arm: str, messages: int, seed: int, found: Findings) -> None:
         bounds = Bounds.of(robot, _at_rate(config, info.rate_hz), (np.array(info.lower), np.array(info.upper)))
         _compare(info, bounds, found)
         judge = StatusJudge(bounds, found)
-        for status in bridge.client.statuses():
+        statuses = _fuzz(bridge, Fuzzer(robot, rng), judge, messages, rng)
+        for status in statuses:  # now that every answer is known
             judge.status(status)
-        _fuzz(bridge, Fuzzer(robot, rng), judge, messages, rng)
         _end(bridge, judge)
         farewell = bridge.close("park", timeout_s=ANSWER_S)
         found.counts[f"live ended: {farewell}"] += 1
@@ -68,6 +69,7 @@ class StatusJudge:
         self.bounds = bounds
         self.found = found
         self.last: Status | None = None
+        self.armed_after: set[int] = set()  # statuses after which arming was accepted: commanded is measured then
 
     def status(self, now: Status) -> None:
         last, self.last = self.last, now
@@ -80,7 +82,7 @@ class StatusJudge:
         if now.seq != last.seq + 1 or now.tick <= last.tick or now.t <= last.t:
             self.found.note("hang", f"status {now.seq} at tick {now.tick} follows {last.seq} at {last.tick}")
             return
-        if last.torque == now.torque == "on":
+        if last.torque == now.torque == "on" and last.seq not in self.armed_after:
             self._moved(last, now)
 
     def _moved(self, last: Status, now: Status) -> None:
@@ -89,7 +91,7 @@ class StatusJudge:
         if now.mode in ("estop", "fault") and last.mode == now.mode:
             if step.any():
                 found.note("goal", f"commanded moved by {np.abs(step).max():.4g} in mode {now.mode}")
-        elif last.mode in ARMED and now.mode in ARMED and "holding" not in last.note:
+        elif last.mode in ARMED and now.mode in ARMED:
             if (np.abs(step) > bounds.speed * bounds.dt * (1 + ROUND) + ROUND).any():
                 found.note("speed", f"{np.abs(step).max():.4g} rad in a tick, mode {last.mode} -> {now.mode}")
             high, low = np.maximum(bounds.upper, last.commanded), np.minimum(bounds.lower, last.commanded)
@@ -97,46 +99,51 @@ class StatusJudge:
                 found.note("limits", f"commanded {now.commanded.tolist()}")
 
 
-def _fuzz(bridge: BridgeHandle, fuzzer: Fuzzer, judge: StatusJudge, messages: int, rng: random.Random) -> None:
+def _fuzz(bridge: BridgeHandle, fuzzer: Fuzzer, judge: StatusJudge, messages: int, rng: random.Random) -> list[Status]:
+    """Send them all, as fast as they are answered; every status meanwhile."""
     found, client = judge.found, bridge.client
+    statuses: list[Status] = []
+    waiting: collections.deque[bytes] = collections.deque()  # messages without an answer yet, in order
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.LINGER, 0)
     try:
         socket.connect(bridge.endpoint)
-        waiting, sent, giants = 0, 0, 0
+        sent, giants = 0, 0
         limits = judge.bounds
-        status = judge.last or client.status(ANSWER_S)
+        status = client.status(ANSWER_S)
         while sent < messages or waiting:
-            for row in client.statuses():
-                judge.status(row)
-            status = judge.last or status
-            while sent < messages and waiting < WINDOW:
+            statuses += client.statuses()
+            status = statuses[-1] if statuses else status
+            while sent < messages and len(waiting) < WINDOW:
                 rate = 1.0 / limits.dt
                 scene = Scene(status.mode, status.seq, status.tick, status.commanded, limits.lower, limits.upper, rate)
                 data = _bytes(fuzzer, scene, rng)
                 if data is None:
                     continue
                 socket.send(data)
-                sent, waiting = sent + 1, waiting + 1
+                sent += 1
+                waiting.append(data)
                 found.counts["live messages"] += 1
             if giants < 3 and sent > messages // 4 * giants:
                 giants += 1
                 _giant(context, bridge.endpoint)
                 found.counts["live giants"] += 1
             if not socket.poll(ANSWER_S * 1000):
-                found.note("hang", f"{waiting} messages without an answer for {ANSWER_S:g} s")
-                return
-            while socket.poll(0):
-                waiting -= 1
-                _answer(socket.recv(), found)
+                found.note("hang", f"{len(waiting)} messages without an answer for {ANSWER_S:g} s")
+                break
+            while waiting and socket.poll(0):
+                _answer(waiting.popleft(), socket.recv(), judge)
     finally:
         context.destroy(linger=0)
+    return statuses + client.statuses()
 
 
-def _answer(data: bytes, found: Findings) -> None:
-    answer = unpack(data)
+def _answer(asked: bytes, data: bytes, judge: StatusJudge) -> None:
+    answer, found = unpack(data), judge.found
     if isinstance(answer, Reply):
+        if answer.ok and (b"Command\x92\xa3arm" in asked or b"Command\x92\xa5rearm" in asked):
+            judge.armed_after.add(answer.seq)
         found.counts["live accepted" if answer.ok else f"live refused: {answer.error}"] += 1
     elif isinstance(answer, Info):
         found.counts["live hello"] += 1
