@@ -77,7 +77,7 @@ def notes(info: Info, status: Status, gone: str) -> list[Text]:
         shown = ", ".join(f"{what} {count}" for what, count in counts[:CLAMPS_SHOWN])
         more = f" and {len(counts) - CLAMPS_SHOWN} more" if len(counts) > CLAMPS_SHOWN else ""
         lines.append(Text(f"limited in {status.clamped_total} ticks: {shown}{more}", style="yellow"))
-    if status.note:
+    if status.note and not status.fault.startswith(status.note):  # what became the fault is said there
         lines.append(Text(status.note, style="yellow"))
     if status.fault:
         lines.append(Text(status.fault, style="bold red"))

@@ -176,5 +176,5 @@ def _read(path: Path) -> Running | None:
 def _taken(name: str) -> str:
     running = _read(_record(name))
     who = f"pid {running.supervisor} on {running.port}" if running else "one that is still starting or ending"
-    end = f"kill {running.supervisor}" if running else "wait a moment, then try again"
+    end = f"armside bridge end {name}" if running else "wait a moment, then try again"
     return sentence(f"a bridge for {name!r} runs already", got=who, do=f"use that one, or end it: {end}")

@@ -27,6 +27,7 @@ from firmware_bridge.safety.steps import STEPS, Parking, lower
 from firmware_bridge.safety.watch import changes, check_may_hold, faults, names, silence
 
 Array = npt.NDArray[np.float64]
+DOUBT = "but what is named may be limp: hold the arm by hand; the rest of it holds its last goal"
 CUT = "hold the arm, then cut the torque: armside bridge stop --cut"
 
 
@@ -53,6 +54,7 @@ class StateMachine:
         self._want_torque: bool | None = None
         self._cutting = False
         self._armed_before = False
+        self._doubt = False  # of this fault: whether all servos hold that were told to
 
     # -- each tick
 
@@ -117,17 +119,21 @@ class StateMachine:
             self.torque = "on"
         self.failed(why)
 
-    def failed(self, what: str, way_out: str = "rearm") -> None:
-        """Latch a fault: no goal leaves any more; the servos keep their torque and last goal."""
+    def failed(self, what: str, way_out: str = "rearm", doubt: bool = False) -> None:
+        """Latch a fault: no goal leaves any more; the servos keep their torque and last goal.
+
+        `doubt`: a servo that `what` names may have let go by itself, so nobody should rely on it.
+        """
         if self.mode is Mode.STOPPED:
             self.remark = self.remark or what
         if self.mode in (Mode.FAULT, Mode.STOPPED):
             return
         hold = {
-            "on": "torque: on, the arm holds its last goal",
+            "on": f"torque: on, {DOUBT if doubt else 'the arm holds its last goal'}",
             "off": "torque: off",
             "unknown": "torque: not known",
         }[self.torque]
+        self._doubt = doubt
         self.fault = f"{what}; {hold}; goals are no longer sent; what to do when the cause is gone: {way_out}"
         self.mailbox.clear()
         self._want_torque = None
@@ -215,6 +221,8 @@ class StateMachine:
             "off": "torque off",
             "unknown": unknown,
         }[self.torque]
+        if self.fault and self._doubt and self.torque == "on":
+            state = f"torque on, {DOUBT}"
         return "; ".join(part for part in (self.fault, self.remark, state) if part)
 
     # -- commands, after the mode was checked
@@ -296,14 +304,14 @@ class StateMachine:
         if self.mode not in (Mode.FAULT, Mode.STOPPED, Mode.LOWERING):
             silent = silence(reading, self._fresh_at, self.rules)
             if silent:
-                self.failed(silent)
+                self.failed(silent, doubt=True)
         if self.mode in ARMED:
             for fault in faults(reading, self.verdict, self.rules):
-                self.failed(fault)
+                self.failed(fault, doubt=any(state.alarms))
                 return
         changed = changes(reading)
         if changed and self.mode in ARMED and self._want_torque is None:  # arming writes anew what was lost
-            self.failed(changed)
+            self.failed(changed, doubt=True)
             return
         self.add_note(changed)
         if self.verdict.hot and self.mode in ARMED:

@@ -48,7 +48,7 @@ def changes(reading: Reading) -> str:
     """What servos changed by themselves, or ""."""
     if not reading.state.changed:
         return ""
-    return f"a servo changed by itself, as after a restart: {', '.join(reading.state.changed)}; check its power"
+    return f"a servo changed by itself: {', '.join(reading.state.changed)}; check its power and who else writes to it"
 
 
 def check_may_hold(reading: Reading | None, verdict: Verdict, rules: Rules) -> None:
@@ -63,7 +63,7 @@ def check_may_hold(reading: Reading | None, verdict: Verdict, rules: Rules) -> N
         raise CommandRefused(sentence(what, expected="a number", got="none", do="mend its sensor"))
     bad = [f"{name}: {alarm}" for name, alarm in zip(rules.limits.joints, state.alarms, strict=True) if alarm]
     if bad:
-        raise CommandRefused(sentence("a servo reports an error", got="; ".join(bad), do="clear it, then again"))
+        raise CommandRefused(sentence("a servo reports an error", got="; ".join(bad), do="then the same word again"))
     if verdict.refusal:
         raise CommandRefused(verdict.refusal)
     low, high = rules.servo_bounds

@@ -149,23 +149,26 @@ def _words(ticks: Sequence[int]) -> Words:
     return np.where(values < 0, -values | 1 << 15, values).astype("<u2")
 
 
+CALIBRATED = "another program calibrated it: end the bridge, calibrate the arm, start the bridge again"
 MEANINGS = {  # which register changed -> what that usually is
-    "Torque_Enable": "it restarted (power or cable), or another program switched it",
+    "Torque_Enable": "limp, for it restarted (power or cable) or another program switched it",
     "Acceleration": "it restarted (power or cable)",
     "Torque_Limit": "another program wrote it",
     "Lock": "another program wrote it",
     "Goal_Position": "it does not take our goals, or another program sends it goals",
-    "Homing_Offset": "its zero moved: another program calibrated it",
-    "Min_Position_Limit": "another program calibrated it",
-    "Max_Position_Limit": "another program calibrated it",
+    "Homing_Offset": f"its zero moved: {CALIBRATED}",
+    "Min_Position_Limit": CALIBRATED,
+    "Max_Position_Limit": CALIBRATED,
 }
 
 
 def words(joints: Sequence[str], differences: Sequence[Difference]) -> tuple[str, ...]:
-    """One text per joint: "elbow_flex: Torque_Enable reads 0, expected 1; ...: it restarted ..."."""
+    """One text for all joints that differ alike: "elbow_flex: Torque_Enable reads 0, expected 1; ...: limp: ..."."""
     by_row: dict[int, list[Difference]] = {}
     for difference in differences:
         by_row.setdefault(difference.row, []).append(difference)
-    return tuple(
-        f"{joints[row]}: {'; '.join(map(str, items))}: {MEANINGS[items[0].name]}" for row, items in by_row.items()
-    )
+    alike: dict[str, list[str]] = {}
+    for row, items in by_row.items():
+        text = f"{'; '.join(map(str, items))}: {MEANINGS[items[0].name]}"
+        alike.setdefault(text, []).append(joints[row])
+    return tuple(f"{', '.join(names)}: {text}" for text, names in alike.items())

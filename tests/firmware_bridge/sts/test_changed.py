@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.errors import ServoWrong
-from firmware_bridge.sts.changed import FOREIGN_LIMIT, LOST_GOALS, Expected, Goals
+from firmware_bridge.sts.changed import FOREIGN_LIMIT, LOST_GOALS, Difference, Expected, Goals, words
 from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS
 from firmware_bridge.sts.telemetry import Block, wire_ms
 from firmware_bridge.sts.torque import MARKER, RAMP
@@ -320,4 +320,15 @@ def test_one_transaction_reads_and_one_writes(rig: Rig) -> None:
     assert {name: count for name, count in spent.items() if name != "ping"} in (
         {"sync_read": 1, "sync_write": 1, "goal": 1},
         {"sync_read": 2, "sync_write": 1, "goal": 1},  # the limits' turn
+    )
+
+
+def test_joints_that_changed_alike_are_one_text() -> None:
+    limp = [Difference(row, "Torque_Enable", 0, 1) for row in (0, 2)]
+    found = words(("pan", "lift", "elbow"), [*limp, Difference(1, "Max_Position_Limit", 3000, 3148)])
+    assert found == (
+        "pan, elbow: Torque_Enable reads 0, expected 1: limp, for it restarted (power or cable) or another program "
+        "switched it",
+        "lift: Max_Position_Limit reads 3000, expected 3148: another program calibrated it: end the bridge, calibrate "
+        "the arm, start the bridge again",
     )
