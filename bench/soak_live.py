@@ -47,7 +47,8 @@ def run_live(arm: str, messages: int, seed: int, found: Findings) -> None:
         _end(bridge, judge)
         farewell = bridge.close("park", timeout_s=ANSWER_S)
         found.counts[f"live ended: {farewell}"] += 1
-        if farewell != "parked; torque off":
+        # From some poses the straight way to the park pose is blocked: then the bridge says so, and holds or lowers.
+        if farewell != "parked; torque off" and not farewell.startswith("could not park: "):
             found.note("hang", f"the bridge ended otherwise than parked: {farewell}")
         if bridge.takeovers():
             found.note("exception", f"a bridge died: {bridge.takeovers()}")
@@ -163,7 +164,8 @@ def _giant(context: zmq.Context[Any], endpoint: str) -> None:
 
 def _bytes(fuzzer: Fuzzer, scene: Scene, rng: random.Random) -> bytes | None:
     """One message as bytes; None where the fuzzer would be silent."""
-    message = fuzzer.message(scene)
+    with np.errstate(all="ignore"):
+        message = fuzzer.message(scene)
     if message is None or isinstance(message, BridgeError):
         return None
     if isinstance(message, Command) and message.name in NO_ANSWER:
