@@ -7,7 +7,7 @@ import os
 from hypothesis import settings
 
 MUTATED = "MUTANT_UNDER_TEST" in os.environ  # `make mutation`: mutmut sets it before it starts the tests
-FEWER = 10  # times fewer then
+FEWER = 25  # times fewer then
 
 
 def rounds(count: int) -> int:
