@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,11 @@ SIM = BridgeConfig(robot="so101", port="sim", park_speed=3.0)
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    short = tempfile.mkdtemp(prefix="as-")  # ipc paths have 108 bytes
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+    yield
+    shutil.rmtree(short, ignore_errors=True)
 
 
 def row(name: str) -> Running:
@@ -64,7 +70,7 @@ def test_a_bridge_with_an_id_is_found_connected_to_and_gone() -> None:
 def test_a_second_bridge_of_an_id_is_refused_by_name() -> None:
     config = dataclasses.replace(SIM, id="left")
     with start_bridge(config) as bridge:
-        with pytest.raises(ConfigError, match=rf"'left' runs already; got: pid {bridge.pid} .*kill {bridge.pid}"):
+        with pytest.raises(ConfigError, match=rf"'left' runs already; got: pid {bridge.pid} .*armside bridge end left"):
             start_bridge(config)
         assert find_running("left") is not None  # the refused one took nothing away
         with start_bridge(dataclasses.replace(SIM, id="right")):  # negative control: another id
@@ -141,7 +147,8 @@ def test_ids_that_are_no_file_names_are_refused(name: str) -> None:
     check_id("so101-left.2")  # negative control
 
 
-def test_the_folder_is_this_users_alone(tmp_path: Path) -> None:
+def test_the_folder_is_this_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert stat.S_IMODE(folder().stat().st_mode) == 0o700
     folder().chmod(0o755)
     with pytest.raises(ConfigError, match="of this user alone"):
