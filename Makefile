@@ -25,7 +25,7 @@ coverage: $(VENV)/.stamp-test
 	$(VENV)/bin/python -m coverage run -m pytest -q tests/firmware_bridge/safety
 	$(VENV)/bin/python -m coverage report
 
-# Minutes: thousands of mutants of the safety core, each against its tests. Survivors are explained in docs/safety.md.
+# Minutes: thousands of mutants of the safety core, each against its tests. Survivors are explained in docs/mutation.md.
 mutation: $(VENV)/.stamp-test
 	$(PIP) install -q -c constraints.txt -e '.[mutation]'
 	$(VENV)/bin/mutmut run >mutmut.log || true

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from firmware_bridge.errors import ConfigError
 from firmware_bridge.kinematics.bodies import BODIES, Placed, bodies_of
 from firmware_bridge.kinematics.chain import forward, rotation
+from firmware_bridge.kinematics.link import UPRIGHT, Box, Link, Move, Vector
 from firmware_bridge.kinematics.outlines import SKIN
 from firmware_bridge.robot import Robot
 from firmware_bridge.robots import find
+from firmware_bridge.safety.meetings import parts_of
 from firmware_bridge.safety.motion import Clearance
 from firmware_bridge.safety.workspace import Workspace, make_workspace
 from tests.firmware_bridge.safety.examples import examples
@@ -93,8 +95,9 @@ def test_each_floor_is_the_lowest_point(name: str) -> None:
 
 def test_a_floor_goes_up_and_down_with_its_height() -> None:
     pose = random_poses(find("so101"), 4)
-    low, high = (workspace("so101", floor=height, self_collision=False) for height in (-0.01, 0.05))
+    low, at_base, high = (workspace("so101", floor=height, self_collision=False) for height in (-0.01, 0.0, 0.05))
     assert low.clearance(pose) - high.clearance(pose) == pytest.approx(np.full((4, 6), 0.06))
+    assert low.clearance(pose) - at_base.clearance(pose) == pytest.approx(np.full((4, 6), 0.01))
 
 
 def test_a_wrong_zero_that_dives_at_the_table_is_seen() -> None:
@@ -265,6 +268,22 @@ def test_two_arms_meet_only_where_both_bases_are_known() -> None:
     assert all(name.startswith("floor") for name in alone.names)
     far = workspace("bi-yam", bases={"left": (0.0, 2.0, 0.0, 0.0), "right": (0.0, -2.0, 0.0, 0.0)})
     assert far.names == apart.names  # nothing reaches
+
+
+def test_how_far_a_part_reaches_is_the_sum_of_all_lengths_to_its_far_corner() -> None:
+    def link(name: str, parent: str, position: Vector, move: Move | None, *boxes: Box) -> Link:
+        return Link(name, parent, position, UPRIGHT, move, 0.0, (0.0, 0.0, 0.0), boxes)
+
+    slide = Move("grip", slide=True, scale=-0.05, offset=-0.02)
+    finger = Box((0.0, 0.2, 0.0), (0.0, 0.3, 0.4))
+    links = (
+        link("base", "", (0.0, 0.0, 0.0), None, Box((0.0, 0.0, 0.1), (0.3, 0.4, 0.0))),
+        link("arm", "base", (0.3, 0.0, 0.4), Move("turn", offset=9.0)),
+        link("finger", "arm", (0.0, 1.0, 0.0), slide, finger),
+    )
+    body = dataclasses.replace(BODIES["so101"], joints=("turn", "grip"), links=links)
+    parts = parts_of((Placed(body, "", slice(0, 2), np.eye(4)),), {})
+    assert [part.reach for part in parts] == pytest.approx([0.1 + 0.5, (0.2 + 0.5) + (1.0 + 0.07) + 0.5])
 
 
 def test_two_arms_that_reach_for_the_same_place() -> None:
