@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SERVER, LOCAL = "server", "local"
 CLIENTS = "clients"
+DOMAIN = "armside"
 PUBLIC, SECRET = ".key", ".key_secret"
 MAKE = "make keys with `armside bridge keys`"
 Socket = zmq.Socket[bytes]
@@ -73,8 +74,10 @@ def guard(context: zmq.Context[Socket], sockets: Sequence[Socket], folder: str |
         _load(path)
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
-    authenticator.configure_curve(domain="*", location=str(folder / CLIENTS))
+    authenticator.configure_curve(domain=DOMAIN, location=str(folder / CLIENTS))
     for socket in sockets:
+        socket.zap_domain = DOMAIN.encode()
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it whoever comes is let in once the asked one is gone
         socket.curve_publickey, socket.curve_secretkey = public, secret
         socket.curve_server = True
     return authenticator

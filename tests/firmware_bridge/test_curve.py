@@ -15,7 +15,7 @@ import zmq
 
 from firmware_bridge import endpoints
 from firmware_bridge.client import BridgeClient, BridgeConfig, BridgeGone, ConfigError, start_bridge
-from firmware_bridge.curve import make_keys
+from firmware_bridge.curve import guard, identify, make_keys
 from firmware_bridge.messages import Command, pack
 from tests.firmware_bridge.acts import until
 
@@ -133,6 +133,31 @@ def test_listed_clients_are_served_and_nobody_else(keys: Path, tmp_path: Path) -
         with BridgeClient(endpoint, keys=str(keys / "desk.key_secret")) as desk:  # negative control
             assert desk.info.status_endpoint == endpoints.status_endpoint(endpoint)
             assert desk.status().mode == "ready" and desk.estop().mode == "estop"
+
+
+def test_nobody_is_let_in_when_there_is_nobody_left_to_ask(keys: Path, tmp_path: Path) -> None:
+    """As between the end of the thread that knows the clients and the end of the sockets."""
+    make_keys(tmp_path / "strangers", ["desk"])
+    (tmp_path / "strangers" / "server.key").write_bytes((keys / "server.key").read_bytes())
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+        server.linger = 0
+        guarding = guard(context, (server,), str(keys))
+        server.bind(endpoint)
+
+        def heard(secret: Path, wait_ms: int) -> bool:
+            with context.socket(zmq.DEALER) as client:
+                client.linger = 0
+                identify(client, secret)
+                client.connect(endpoint)
+                client.send(b"")
+                return bool(server.poll(wait_ms)) and bool(server.recv_multipart())
+
+        try:
+            assert heard(keys / "desk.key_secret", 5000)  # negative control
+        finally:
+            guarding.stop()
+        assert not heard(tmp_path / "strangers" / "desk.key_secret", 700)
 
 
 def test_a_taken_over_bridge_still_wants_keys(keys: Path) -> None:
