@@ -246,6 +246,16 @@ class DamiaoArm:
                 self._let_go()
             self.chain.close()
 
+    def abandon(self) -> None:
+        """Brake, then give the buses back with the motors on: their watchdogs brake what they hold. Never raises."""
+        try:
+            if self.ours:
+                self._brake()
+        finally:
+            self.on.clear()
+            self.ours = False
+            self.chain.close()
+
     def _brake(self) -> None:
         until = time.monotonic() + DAMPED_S
         while self.on and time.monotonic() < until:

@@ -228,6 +228,34 @@ def test_an_abandoned_arm_with_a_wrong_register_is_let_down(rig: Rig) -> None:
     assert rig.nibbles() == [nibbles.DISABLED] * 7
 
 
+def test_an_abandoned_arm_with_a_silent_motor_sinks_braked_and_is_not_switched_off(rig: Rig) -> None:
+    abandon(rig)
+    rig.fault(2, silent=True)
+    mark = time.monotonic()
+    with pytest.raises(ServoMissing, match="joint_3"):
+        rig.open(adopt=True)
+    rows = [row for row in rig.rows() if row.t > mark]
+    assert not [row for row in rows if row.what == "disable"]
+    held = [row for row in rows if row.what == "mit" and row.motor == 1]
+    assert held[-1].t - held[0].t > 1.0  # waited for it, holding the others
+    last = frames.parse_mit(held[-1].data, rig.arm.motors[1].ranges)
+    assert last.kp == 0.0 and last.kd > 0.2
+    deadline = time.monotonic() + 10.0
+    while rig.nibbles()[1] != nibbles.COMMUNICATION_LOST:  # braked by its own watchdog
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_motor_that_restarts_during_a_takeover_is_waited_for(rig: Rig) -> None:
+    abandon(rig)
+    rig.fault(2, silent=True)
+    back = threading.Timer(0.5, lambda: rig.fault(2, silent=False))
+    back.start()
+    arm = rig.open(adopt=True)  # negative control of the test above
+    back.join()
+    assert arm.facts.torque == "on" and rig.nibbles() == [nibbles.ENABLED] * 7
+
+
 def test_watching_an_abandoned_arm_sends_it_nothing(rig: Rig) -> None:
     abandon(rig)
     count = len(rig.rows())
