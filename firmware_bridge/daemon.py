@@ -50,6 +50,7 @@ class Place:
     supervisor: int  # pid
     started: float  # monotonic s
     say: Say
+    calibration: object  # as drivers.load_calibration gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def live(place: Place, birth: Birth, pulse: Pulse) -> int:
 def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: contextlib.ExitStack) -> int:
     config, robot, port = place.config, place.robot, place.port
     pulse.busy(CONNECT_S)
-    arm = open_arm(robot, config, port, bool(birth.adopt))
+    arm = open_arm(robot, config, port, bool(birth.adopt), place.calibration)
     held = time.monotonic()
     report = [*arm.facts.report, prefer(BRIDGE)]
     rules = make_rules(config, robot, arm.facts)
@@ -95,7 +96,7 @@ def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: context
     if birth.adopt:
         machine.adopt(birth.adopt)
     info = make_info(config, robot, rules, arm.facts, port, service.status_endpoint)
-    replug = Replug(port, lambda: open_arm(robot, config, port, True))
+    replug = Replug(port, lambda: open_arm(robot, config, port, True, place.calibration))
     stack.callback(replug.end)
     rim = Rim(pulse, asked, replug, box.problem, birth.seq, birth.tick)
     loop = Loop(arm, cast(StateMachine, machine), service, info, config, rim)

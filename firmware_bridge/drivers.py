@@ -20,7 +20,7 @@ SIM_START_S = 10.0
 class Family:
     """Modules of one brand of servos."""
 
-    connect: str  # has open_arm(robot, config, port, adopt) -> Driver
+    connect: str  # has load_calibration(robot, config), open_arm(robot, config, port, adopt, calibration) -> Driver
     virtual: str  # `python -m` of virtual servos that print {"port": ...}
 
 
@@ -30,15 +30,26 @@ FAMILIES = {
 }
 
 
-def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool = False) -> Driver:
+def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool = False, calibration: object = None) -> Driver:
     """Connect, check and, for an arm that may move, configure.
 
     `adopt`: the arm may hold something from a bridge that died or a cable that was pulled. Servos whose
     torque is on are frozen at their measured position first; torque that is off stays off.
+    `calibration`: what `load_calibration` gave earlier, None: load it now.
     Raises PortError, ServoError, CalibrationError, ConfigError.
     """
-    driver: Driver = importlib.import_module(FAMILIES[robot.family].connect).open_arm(robot, config, port, adopt)
+    calibration = load_calibration(robot, config) if calibration is None else calibration
+    family = importlib.import_module(FAMILIES[robot.family].connect)
+    driver: Driver = family.open_arm(robot, config, port, adopt, calibration)
     return driver
+
+
+def load_calibration(robot: Robot, config: BridgeConfig) -> object:
+    """The configured calibration, whatever the family calls it: read once, it is the same over takeovers and
+    replugs, be the file gone or another one by then. Raises CalibrationError, ConfigError.
+    """
+    calibration: object = importlib.import_module(FAMILIES[robot.family].connect).load_calibration(robot, config)
+    return calibration
 
 
 @contextlib.contextmanager

@@ -182,17 +182,22 @@ class Loop:
 
     def _cut(self) -> None:
         """Torque off at once: an emergency does not wait for the next tick."""
-        if self._lost is not None or not self.info.live:
+        if not self.info.live:
             return
         try:
+            if self._lost is not None:
+                raise self._lost
             self.rim.pulse.busy(SWITCH_S)
             self.machine.torque_asked()
             self.arm.torque_off()
             self.machine.torque_is(False)
         except PortLost as error:
             self._lose(error)
+            self.machine.remark = "not one servo was told: the torque goes off as soon as the port is back"
+            raise PortLost(f"{self.machine.remark}; {error}") from error
         except BridgeError as error:
             self.machine.failed(str(error))
+            self.machine.remark = "torque off is not confirmed by every servo: it is sent again in each tick"
             raise
 
     def _reply(self, result: str | BridgeError) -> Reply:
@@ -205,8 +210,9 @@ class Loop:
         if self._lost is None:
             self._state = self.arm.read()
         state = self._state
-        if state is None:
-            return Step()
+        if state is None:  # lost before the first reading
+            assert self._lost is not None
+            raise self._lost
         if self._lost is not None:
             state = dataclasses.replace(state, fresh=np.zeros_like(state.fresh))
         return self.machine.step(Reading(time.monotonic(), self.grid.tick, state))
@@ -253,7 +259,8 @@ class Loop:
             return False
         timing = self.config.timing
         patience = timing.client_timeout_s + timing.park_after_s + ORPHAN_GRACE_S
-        return self.machine.mode is Mode.SHADOW or now - self._orphan_since > patience
+        driven_at = max(self._orphan_since, self.machine.driver_at or self._orphan_since)
+        return self.machine.mode is Mode.SHADOW or now - driven_at > patience
 
     # -- a port that goes and comes
 

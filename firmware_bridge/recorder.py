@@ -45,10 +45,10 @@ class BlackBox:
     def begin(cls, config: BridgeConfig, facts: Facts, number: int) -> BlackBox:
         """The configured file, opened for the bridge after `number` takeovers; an earlier file is kept beside it.
 
-        Raises ConfigError where its folder does not exist.
+        Raises ConfigError where its folder does not exist; but a folder that is gone stops no takeover.
         """
         path = f"{config.black_box}.{number}" if number and config.black_box else config.black_box
-        if path and not Path(path).parent.is_dir():
+        if path and not number and not Path(path).parent.is_dir():
             do = "make the folder, or record elsewhere"
             raise ConfigError(sentence(f"black_box {path}", expected="a path in a folder that exists", do=do))
         box = cls(path)

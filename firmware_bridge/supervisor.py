@@ -15,7 +15,6 @@ import collections
 import contextlib
 import dataclasses
 import gc
-import importlib
 import os
 import select
 import signal
@@ -30,7 +29,7 @@ from typing import Any
 from firmware_bridge import registry, robots
 from firmware_bridge.config import SIM, BridgeConfig
 from firmware_bridge.daemon import ESTOP, LEAVING, Birth, Place, live
-from firmware_bridge.drivers import FAMILIES, virtual_port
+from firmware_bridge.drivers import load_calibration, virtual_port
 from firmware_bridge.errors import BridgeError, BridgeGone, ConfigError, sentence, to_wire
 from firmware_bridge.priority import SUPERVISOR, prefer
 from firmware_bridge.pulse import Heard, Pulse
@@ -82,9 +81,9 @@ def serve(config: BridgeConfig, owned: bool = False, human: bool = False) -> int
                 stack.enter_context(registry.claim(config.id, robot.name))
             own = registry.default_endpoint(config.id or robot.name, "" if config.id else str(os.getpid()))
             port = stack.enter_context(virtual_port(robot, config)) if config.port == SIM else config.port
-            importlib.import_module(FAMILIES[robot.family].connect)  # here, so that a takeover imports nothing
+            calibration = load_calibration(robot, config)  # here, so that a takeover imports and reads nothing
             prefer(SUPERVISOR)
-            place = Place(config, robot, port, owned, os.getpid(), time.monotonic(), tongue)
+            place = Place(config, robot, port, owned, os.getpid(), time.monotonic(), tongue, calibration)
             return Supervisor(place, Birth(config.endpoint or own)).run()
     except BridgeError as error:
         name, text = to_wire(error)

@@ -7,6 +7,7 @@ answer on, all the while their registers are read.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,11 +35,14 @@ from firmware_bridge.robot import Robot
 LISTEN_S = 0.03  # six ticks of another bridge
 SURVEY_TRIES = 5
 READ_TRIES = 3
+WAIT_S = 2.0  # for motors that restart beside others that hold
 
 
-def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool) -> DamiaoArm:
+def open_arm(
+    robot: Robot, config: BridgeConfig, port: str, adopt: bool, calibration: Calibration | None = None
+) -> DamiaoArm:
     """See drivers.open_arm."""
-    calibration = calibrations.of_config(robot, config)
+    calibration = calibration or load_calibration(robot, config)
     motors = motors_of(robot, calibration.gripper)
     arm = _make(robot, calibration, motors, _open_wires(port, robot))
     try:
@@ -48,16 +52,24 @@ def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool) -> Dami
             arm.chain.inherit()
         else:
             _refuse_company(arm)
-        _survey(arm)
+        _survey(arm, WAIT_S if adopt else 0.0)
         values = _registers(arm)
         _judge(arm, values, calibration)
         arm.measure()
         remarks = turn_right(arm)
         arm.facts = _facts(arm, calibration, values, remarks)
         return arm
+    except ServoMissing:
+        arm.abandon()  # what it held sinks, braked; switched off it would fall
+        raise
     except BaseException:
         arm.close()
         raise
+
+
+def load_calibration(robot: Robot, config: BridgeConfig) -> Calibration:
+    """See drivers.load_calibration."""
+    return calibrations.of_config(robot, config)
 
 
 def _open_wires(port: str, robot: Robot) -> list[Wire]:
@@ -87,10 +99,13 @@ def _refuse_company(arm: DamiaoArm) -> None:
         raise PortBusy(sentence(f"somebody else talks to {names}", expected="a quiet bus", got="answers", do=do))
 
 
-def _survey(arm: DamiaoArm) -> None:
-    """Hear the motors, and hold at once those that are enabled."""
+def _survey(arm: DamiaoArm, wait_s: float) -> None:
+    """Hear the motors, and hold at once those that are enabled; for those, wait up to `wait_s` for the others."""
     chain = arm.chain
-    for _ in range(SURVEY_TRIES):
+    until = time.monotonic() + wait_s
+    tries = 0
+    while tries < SURVEY_TRIES or (arm.on and time.monotonic() < until):
+        tries += 1
         arm.exchange(arm.frames(arm.holding() if arm.on else None))
         if arm.may_move:
             _adopt(arm)

@@ -12,9 +12,11 @@ from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.robots import shipped_calibration
 
 
-def open_arm(robot: Robot, config: BridgeConfig, port: str, adopt: bool) -> StsArm:
+def open_arm(
+    robot: Robot, config: BridgeConfig, port: str, adopt: bool, calibration: Calibration | None = None
+) -> StsArm:
     """See drivers.open_arm."""
-    calibration = load_calibration(robot, config)
+    calibration = calibration or load_calibration(robot, config)
     bus = Bus(SerialLine(port, config.baud), Patience(config.timing.reply_timeout_s, config.timing.retries))
     try:
         arm = StsArm(bus, robot, calibration)
