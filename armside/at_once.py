@@ -39,13 +39,21 @@ def stop_now(words: list[str]) -> int:
 def _stop(path: str) -> bool:
     try:
         with open(f"{path}.json", encoding="utf-8") as file:
-            pid = int(json.load(file)["supervisor"])
-        if pid > 1 and _lives(f"{path}.lock"):
-            os.kill(pid, signal.SIGUSR1)
-            return True
+            record = json.load(file)
+        pids = [int(record[who]) for who in ("supervisor", "pid")]  # the second where the first has died
+        if min(pids) > 1 and _lives(f"{path}.lock"):
+            return any(_signalled(pid) for pid in pids)
     except (OSError, ValueError, KeyError, TypeError):  # none, or not ours: the slower road says so
         pass
     return False
+
+
+def _signalled(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGUSR1)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _lives(lock: str) -> bool:

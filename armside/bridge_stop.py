@@ -55,9 +55,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def signal_stop(running: Running) -> None:
-    """The stop that needs no socket. A bridge that is gone is found out by `confirm`."""
-    with contextlib.suppress(OSError):
-        os.kill(running.supervisor, signal.SIGUSR1)
+    """The stop that needs no socket: by the supervisor, which passes it on to a bridge that takes over; by the bridge
+    where the supervisor died. A bridge that is gone is found out by `confirm`."""
+    for pid in (running.supervisor, running.pid):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGUSR1)
+            return
 
 
 def confirm(name: str, endpoint: str, keys: str, cut: bool, running: Running | None) -> bool:

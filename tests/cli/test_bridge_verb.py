@@ -99,6 +99,17 @@ def test_the_stop_before_all_else(place: Home, monkeypatch: pytest.MonkeyPatch) 
     assert at_once.folder() == f"/tmp/armside-{os.getuid()}"
 
 
+def test_the_stop_reaches_a_bridge_whose_supervisor_died(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place.root))
+    with place.bridge("--robot", "blue") as bridge:
+        assert place.call("jog", "--robot", "blue", "shoulder_pan=+5deg").returncode == 0
+        bridge.kill()
+        bridge.wait(DEADLINE_S)
+        assert at_once.stop_now(["blue"]) == 1
+        wait_for(lambda: status(place)["status"]["mode"] == "estop", "the stop by a signal to the bridge")
+        assert place.call("bridge", "end", "blue", "--exit", "limp").returncode == 0
+
+
 def test_the_stop_imports_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); import armside.at_once; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
