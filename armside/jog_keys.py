@@ -25,6 +25,7 @@ from armside.armed import Armed
 from armside.bridge_table import view
 from armside.jog_words import HELP, keys_of
 from armside.moving import follow
+from firmware_bridge.errors import ConfigError
 from firmware_bridge.moves import inside, speeds, straight, track
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ class Jogger:
         if abs(goal[self.joint] - status.commanded[self.joint]) < 1e-6:
             self.message = f"{info.joints[self.joint]} is at its limit"
             return
-        path = inside(straight(status.commanded, goal, self.speed), info)
+        try:
+            path = inside(straight(status.commanded, goal, self.speed), info)
+        except ConfigError as error:
+            self.message = str(error)
+            return
         moved = follow(self.arm.client, track(path, info, status), self._halt, self._turn)
         limited = ", ".join(sorted(moved.clamps))
         self.message = "; ".join(part for part in (moved.why, f"limited: {limited}" if limited else "") if part)

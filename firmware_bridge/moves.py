@@ -24,6 +24,7 @@ EVERY = 15  # steps between two pieces
 BACK = 3  # rows before its part at which a piece begins: a whole number of ticks at the usual rates
 HORIZON = 45  # steps in a piece: when no further one comes the arm stands within 1.5 s
 HAIR = 1e-6  # rad
+RESTING = 0.05  # rad: a resting arm reads so far beyond a limit
 # Of a minimum-jerk path 10 s^3 - 15 s^4 + 6 s^5: its fastest, times distance / duration (Flash and Hogan 1985).
 PEAK = 1.875
 
@@ -124,9 +125,24 @@ def goal_of(info: Info, commanded: Array, wishes: Mapping[str, tuple[str, float]
 def inside(path: Array, info: Info) -> Array:
     """The path [N, D] within the arm's limits, by a hair that float32 cannot round away.
 
-    A resting arm reads a little beyond a limit that it rests on; that alone is nothing to report.
+    A resting arm reads a little beyond a limit that it rests on; that alone is nothing to report. Raises ConfigError
+    for a joint that is further out: the bridge would take it back to its limit at full speed, not at that of the path.
     """
-    kept: Array = np.clip(path, np.array(info.lower) + HAIR, np.array(info.upper) - HAIR)
+    low, high = np.array(info.lower), np.array(info.upper)
+    arm = np.array([joint not in info.grippers for joint in info.joints])
+    beyond = np.maximum(low - path, path - high) * arm
+    row, joint = np.unravel_index(int(beyond.argmax()), beyond.shape)
+    if beyond[row, joint] > RESTING:
+        raise ConfigError(
+            sentence(
+                f"{info.joints[joint]} is outside its limits",
+                expected=f"{low[joint]:.3f} to {high[joint]:.3f} rad",
+                got=f"{path[row, joint]:.3f} rad",
+                do="with the torque off move it back by hand, or end the bridge with --exit park, which is slow; or "
+                "widen the limits in its profile",
+            )
+        )
+    kept: Array = np.clip(path, low + HAIR, high - HAIR)
     return kept
 
 

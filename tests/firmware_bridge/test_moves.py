@@ -94,9 +94,17 @@ def test_goals_are_named_and_within_limits() -> None:
 
 
 def test_a_path_is_kept_inside_the_limits_in_float32_too() -> None:
-    path = inside(np.array([[-2.0, 0.5], [2.0, -0.1], [0.3, 1.0]]), INFO).astype(np.float32).astype(np.float64)
+    path = inside(np.array([[-1.04, 0.5], [1.04, -0.3], [0.3, 1.2]]), INFO).astype(np.float32).astype(np.float64)
     assert (path >= INFO.lower).all() and (path <= INFO.upper).all()
     assert np.allclose(path, [[-1.0, 0.5], [1.0, 0.0], [0.3, 1.0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("lift", [-1.06, 1.06])
+def test_a_joint_far_outside_is_not_snatched_back_at_full_speed(lift: float) -> None:
+    path = straight(np.array([lift, 0.5]), np.array([0.0, 0.5]), np.array([0.3, 0.3]))
+    with pytest.raises(ConfigError, match=r"lift is outside its limits; expected: -1.000 to 1.000 rad; got: -?1.06"):
+        inside(path, INFO)
+    assert len(inside(path * [0.97, 1.0], INFO)) == len(path)  # a resting arm that reads a little beyond
 
 
 def test_a_bridge_slower_than_wanted_is_not_hurried() -> None:
