@@ -22,6 +22,7 @@ from firmware_bridge.safety.motion import Envelope
 from firmware_bridge.safety.workspace import Workspace, make_workspace
 
 Array = npt.NDArray[np.float64]
+STRAY = 0.1  # rad, gripper 0..1: so far outside its limits a pose that was written down is taken as their edge
 
 
 def make_rules(config: BridgeConfig, robot: Robot, facts: Facts) -> Rules:
@@ -71,6 +72,11 @@ def _pose(robot: Robot, own: Sequence[float], given: Mapping[str, float], limits
     for name, value in given.items():
         if not math.isfinite(value):
             raise ConfigError(sentence(f"{name} in a pose", expected="a number in rad", got=value))
+        place = robot.joints.index(name)
+        low, high = limits.lower[place], limits.upper[place]
+        if not low - STRAY <= value <= high + STRAY:
+            do = f"choose a pose inside; {name} = 90 is no angle in rad, degrees are in the _deg table of the profile"
+            raise ConfigError(sentence(f"{name} in a pose", expected=f"{low:.3f} to {high:.3f}", got=value, do=do))
     pose = dict(zip(robot.joints, own, strict=True)) | dict(given)
     inside: Array = np.clip([pose[name] for name in robot.joints], limits.lower, limits.upper)
     return inside

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from firmware_bridge.config import BridgeConfig, Timing
+from firmware_bridge.driver import Facts
+from firmware_bridge.errors import ConfigError
 from firmware_bridge.robots import ROBOTS
+from firmware_bridge.rules import make_rules
 
 STAND_S = 0.1  # a chunk that ends is a hold within 100 ms
 
@@ -28,3 +32,17 @@ def test_rows_are_whole_and_their_poses_within_their_limits(name: str) -> None:
         index = robot.joints.index(joint)
         assert low <= robot.park_pose[index] <= high and low <= robot.home_pose[index] <= high
     assert set(robot.grippers) < set(robot.joints) and robot.hang_s < 1.0
+
+
+def test_a_pose_far_outside_the_limits_is_refused_and_not_bent() -> None:
+    robot = ROBOTS["so101"]
+    wide = np.full(len(robot.joints), 1.7)
+    facts = Facts(-wide, wide, "off", "shipped", "", ())
+
+    def parked(**pose: float) -> np.ndarray:
+        config = BridgeConfig(robot="so101", port="sim", park_pose=pose, timing=Timing(rate_hz=100.0))
+        return make_rules(config, robot, facts).park_pose
+
+    with pytest.raises(ConfigError, match=r"elbow_flex in a pose; expected: -1.700 to 1.700; got: 90"):
+        parked(elbow_flex=90.0)  # degrees, where rad are meant
+    assert parked(shoulder_pan=1.75)[robot.joints.index("shoulder_pan")] == 1.7  # a little outside is its edge
