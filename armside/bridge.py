@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from firmware_bridge.supervisor import serve
     from policy_spec.errors import UsageError, sentence
 
+    if args.rate is not None and not args.rate > 0:  # 0 in a configuration is the robot's own rate
+        raise UsageError(sentence("--rate", expected="Hz above 0", got=args.rate))
     if not args.robot:
         known = ", ".join(known_ids()) or "there is none yet"
         do = "armside bridge --robot so101 --port sim starts virtual servos"

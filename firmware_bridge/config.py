@@ -20,6 +20,7 @@ from firmware_bridge.registry import check_id
 SIM = "sim"  # the port's name that means: start virtual servos and drive them
 MAY_BE_0 = ("retries", "rate_hz")
 EXIT_POLICIES = ("park", "hold", "limp")
+FASTEST_HZ = 1000.0  # no bus here answers faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class BridgeConfig:
             if not (math.isfinite(value) and enough):
                 expected = "a number >= 0" if name in MAY_BE_0 else "a number > 0"
                 raise ConfigError(sentence(name, expected=expected, got=value))
+        if self.timing.rate_hz > FASTEST_HZ:
+            raise ConfigError(sentence("rate_hz", expected=f"at most {FASTEST_HZ:g}", got=self.timing.rate_hz))
         if self.id:
             check_id(self.id)
         self._check_endpoint()
