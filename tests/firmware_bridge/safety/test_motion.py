@@ -96,6 +96,14 @@ def test_position_beats_acceleration() -> None:
     assert step.cuts == ("a upper",)
 
 
+@pytest.mark.parametrize(("over", "velocity"), [(5e-9, 0.9), (2e-8, 0.0)])
+def test_a_brake_that_rounding_leads_over_the_bound_still_is_one(over: float, velocity: float) -> None:
+    """0.045 rad to stop from 1 rad/s: a tick ago this was allowed, so now it is no reason to stop dead."""
+    last = Motion(np.array([0.955 + over, 0.0, 0.5]), np.array([1.0, 0.0, 0.0]))
+    step = advance(None, last, last.position, WIDE)
+    assert step.motion.velocity[0] == pytest.approx(velocity) and step.cuts == (() if velocity else ("a upper",))
+
+
 def test_no_wish_brakes_in_a_straight_line() -> None:
     last = Motion(START, np.array([0.5, -1.0, 0.2]))
     velocities = []

@@ -144,6 +144,21 @@ def test_a_silent_client_holds_then_parks() -> None:
     assert rig.measured[0] == pytest.approx(-1.0)
 
 
+@pytest.mark.parametrize("word", ["arm", "rearm"])
+def test_who_arms_and_falls_silent_is_a_silent_client(word: str) -> None:
+    rig = Rig()
+    rig.do("arm")
+    rig.run(1)
+    if word == "rearm":
+        rig.do("estop")
+        rig.run(1)
+        rig.do("rearm")
+    rig.run(52)
+    assert rig.machine.mode is Mode.READY and "silent" in rig.machine.note
+    rig.run(100)
+    assert rig.machine.mode is Mode.PARKING
+
+
 def test_a_client_that_is_heard_drives_on_and_one_that_was_given_up_does_not_drive_by_a_word() -> None:
     rig = Rig(exit_policy="hold")
     rig.raised()
