@@ -58,6 +58,35 @@ def test_a_newer_chunk_waits_for_its_start_tick() -> None:
     assert box.target(15) == pytest.approx([9.0, 9.0]) and box.chunk_seq == 12
 
 
+def test_a_newer_chunk_that_starts_now_is_followed_now() -> None:
+    box = mailbox(12)
+    box.offer(chunk())
+    box.offer(chunk(status_seq=12, start_tick=12))
+    assert box.chunk_seq == 12
+
+
+def test_a_first_chunk_is_the_one_followed_even_before_its_start() -> None:
+    box = mailbox(12)
+    box.offer(chunk(start_tick=15))
+    assert box.chunk_seq == 10 and box.target(14) is None and box.target(15) is not None
+
+
+def test_the_last_tick_at_which_an_observation_or_a_start_will_do() -> None:
+    for tick, young in ((201, True), (202, False)):
+        box = Mailbox(DOOR)  # at most 200 ticks
+        box.published(1, 1)
+        box.published(2, tick)
+        late = chunk(status_seq=1, start_tick=tick)
+        if young:
+            box.offer(late)
+            box.offer(chunk(status_seq=2, start_tick=tick + 200))
+            continue
+        with pytest.raises(ChunkRefused, match="stale"):
+            box.offer(late)
+        with pytest.raises(ChunkRefused, match="far future"):
+            box.offer(chunk(status_seq=2, start_tick=tick + 201))
+
+
 def test_a_chunk_that_started_in_the_past_is_joined_where_it_is_now() -> None:
     box = mailbox(13)
     box.offer(chunk())

@@ -33,6 +33,11 @@ def offered(**changes: object) -> None:
     mailbox.offer(replace(chunk, **changes))  # type: ignore[arg-type]
 
 
+def first_of_all() -> None:
+    """A chunk before any status."""
+    Mailbox(Door("so101", 2, 100.0, 150)).offer(Chunk(np.zeros((3, 2), np.float32), "so101", UNITS, FRAME, 7, 0, 0.1))
+
+
 def space(name: str = "so101", **changes: object) -> None:
     row: dict[str, object] = {"floor": -0.01, "keep_out": {}, "self_collision": True, "bases": {}}
     make_workspace(find(name), **(row | changes))  # type: ignore[arg-type]
@@ -71,6 +76,11 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
         "300; what to do: take a new observation; if prediction is that slow, raise timing.max_observation_age_s",
     ),
     (
+        first_of_all,
+        "a chunk from a stale observation; expected: a status of the last 1.5 s; got: status_seq 7, the newest is 0; "
+        "what to do: take a new observation; if prediction is that slow, raise timing.max_observation_age_s",
+    ),
+    (
         lambda: offered(status_seq=199),
         "a chunk older than the one held; got: status_seq 199 after 200; what to do: drop it",
     ),
@@ -105,7 +115,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("act", "text"), REFUSALS, ids=[text.split(";")[0] for _, text in REFUSALS])
+@pytest.mark.parametrize(("act", "text"), REFUSALS, ids=[text[:60] for _, text in REFUSALS])
 def test_what_cannot_be_used_is_refused_in_these_words(act: Callable[[], object], text: str) -> None:
     with pytest.raises(BridgeError) as refused:
         act()
@@ -212,6 +222,8 @@ def test_every_word_says_what_it_did() -> None:
         "torque on with goal = present",
         f"{estop}; torque off: the arm falls where nothing holds it",
     ]
+    actions = np.zeros((3, 2), np.float32)
+    assert armed().machine.chunk(Chunk(actions, "so101", UNITS, FRAME, 2, 2, 0.1), 0.0) == "taken"
     assert Rig(may_move=False).do("cut") == (
         f"{estop}; this bridge is not live and sends no torque either: cut the arm's power by hand"
     )
@@ -339,6 +351,14 @@ def test_parking_that_cannot_be_names_the_joint_the_way_and_what_is_in_it() -> N
     rig.run(200)
     assert rig.machine.mode is Mode.PAUSED
     assert rig.machine.remark == "could not park: lift is 1.50 rad away (lead lift, lead gripper); torque stays on"
+
+
+def test_parking_that_nothing_hinders_but_that_the_arm_does_not_follow() -> None:
+    rig = armed()
+    rig.stuck = True
+    rig.do("park")
+    rig.run(500)
+    assert rig.machine.remark == "could not park: lift is 1.50 rad away; torque stays on"
 
 
 def test_farewells() -> None:

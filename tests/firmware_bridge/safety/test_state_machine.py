@@ -140,7 +140,7 @@ def test_a_silent_client_holds_then_parks() -> None:
         modes.append(rig.machine.mode)
     assert modes.index(Mode.READY, 10) < 110 and "silent" in rig.machine.note
     rig.run(600)
-    assert rig.machine.mode is Mode.SHADOW and rig.machine.torque == "off"
+    assert rig.machine.mode is Mode.SHADOW and rig.machine.torque == "off" and rig.machine.driver_at is None
     assert rig.measured[0] == pytest.approx(-1.0)
 
 
