@@ -146,6 +146,16 @@ class Info:
 KINDS: tuple[type[Any], ...] = (Chunk, Status, Command, Reply, Info)
 _BY_NAME = {kind.__name__: kind for kind in KINDS}
 _FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in KINDS}
+# What a field's annotation admits on the wire; a whole number may stand for a float.
+_KINDS_OF: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "float": (float, int),
+    "tuple": (tuple,),
+    "Array": (np.ndarray,),
+    "npt.NDArray": (np.ndarray,),
+}
 Message = Chunk | Status | Command | Reply | Info
 
 
@@ -204,6 +214,11 @@ def unpack(data: bytes) -> Message:
                 got=f"{name} with {len(values)} fields",
             )
         )
+    for field, value in zip(dataclasses.fields(kind), values, strict=True):
+        if not isinstance(value, _KINDS_OF.get(str(field.type).partition("[")[0], object)):
+            wrong = f"{type(value).__name__} in {kind.__name__}.{field.name}"
+            do = "send messages made by this version's own client"
+            raise ProtocolMismatch(sentence("a message", expected=field.type, got=wrong, do=do))
     message: Message = kind(*values)
     return message
 
