@@ -70,7 +70,7 @@ def the_one(name: str | None) -> Running:
 
 
 def end(client: BridgeClient, running: Running, policy: str) -> int:
-    """Ends it, and follows it to its last word."""
+    """Ends it, and follows it to its last word. 1 where the arm was to be left without torque and is not."""
     from firmware_bridge.client import BridgeGone, find_running
 
     print(f"{running.id}: {client.shutdown(policy).text}")
@@ -83,6 +83,7 @@ def end(client: BridgeClient, running: Running, policy: str) -> int:
             if find_running(running.id) is None:
                 note = "" if last.torque == "off" else last.fault or last.note
                 print(f"{running.id}: ended; torque {last.torque}{'; ' + note if note else ''}")
-                return 0
+                holds = (policy or client.info.exit_policy) == "hold"
+                return int(client.info.live and last.torque == "on" and not holds)
     print(f"{running.id}: has not ended after {END_S:g} s; mode {last.mode}, torque {last.torque}; {last.note}")
     return 1

@@ -64,6 +64,9 @@ def test_stop_latches_and_rearm_is_the_way_out(place: Home) -> None:
         assert rearmed.returncode == 0 and "mode ready, torque on" in rearmed.stdout
         again = place.call("bridge", "rearm", "blue")
         assert again.returncode == 1 and "what to do" in again.stderr
+        place.call("bridge", "stop")
+        ended = place.call("bridge", "end", "blue")  # a latched arm is not parked: no success, as it was to be
+        assert ended.returncode == 1 and "ended; torque on; emergency stop latched" in ended.stdout
 
 
 def test_stop_needs_no_socket(place: Home) -> None:

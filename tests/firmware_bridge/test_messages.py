@@ -88,7 +88,13 @@ def test_config_travels_and_refuses() -> None:
     with pytest.raises(ConfigError, match="CURVE keys"):
         BridgeConfig(robot="so101", port="sim", endpoint="tcp://0.0.0.0:5555")
     assert BridgeConfig(robot="so101", port="sim", timing=Timing(rate_hz=0)).timing.rate_hz == 0  # the robot's own
-    for timing in (Timing(rate_hz=-1), Timing(rate_hz=1001), Timing(retries=-1), Timing(silent_fault_s=0), Timing(rate_hz=float("nan"))):
+    for timing in (
+        Timing(rate_hz=-1),
+        Timing(rate_hz=1001),
+        Timing(retries=-1),
+        Timing(silent_fault_s=0),
+        Timing(rate_hz=float("nan")),
+    ):
         with pytest.raises(ConfigError, match=r"rate_hz|retries|silent_fault_s"):
             BridgeConfig(robot="so101", port="sim", timing=timing)
     with pytest.raises(ConfigError, match="an arm's id"):
