@@ -97,10 +97,10 @@ def _live(place: Place, birth: Birth, pulse: Pulse, asked: Asked, stack: context
         machine.adopt(birth.adopt)
     info = make_info(config, robot, rules, arm.facts, port, service.status_endpoint)
     replug = Replug(port, lambda: open_arm(robot, config, port, True, place.calibration))
-    stack.callback(replug.end)
     rim = Rim(pulse, asked, replug, box.problem, birth.seq, birth.tick)
     loop = Loop(arm, cast(StateMachine, machine), service, info, config, rim)
     stack.callback(lambda: loop.arm.close())  # a replugged arm is another one
+    stack.callback(replug.end)  # before that: its thread may be closing the same arm
     if place.owned:
         service.watch_owner(STDIN)
     if not birth.adopt:
