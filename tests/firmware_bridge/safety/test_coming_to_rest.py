@@ -160,3 +160,17 @@ def test_a_gripper_outside_its_range_can_be_armed_and_a_silent_joints_number_is_
     rig.fresh, rig.measured = np.array([False, True]), np.array([np.nan, 0.5])
     rig.run(1)
     assert rig.machine.mode is Mode.READY and rig.machine.fault == ""
+
+
+def test_a_driver_that_forgets_a_joints_alarm_is_our_own_mistake() -> None:
+    rig = Rig()
+    rig.do("arm")
+    rig.run(1)
+    rig.alarms = ("",)  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="zip"):
+        rig.run(1)
+    fresh = Rig()
+    fresh.alarms = ("",)  # type: ignore[assignment]
+    fresh.run(1)
+    with pytest.raises(ValueError, match="zip"):
+        fresh.do("arm")

@@ -77,6 +77,15 @@ def test_bounds_cut_each_joint_alone_and_say_so() -> None:
     assert inside.cuts == () and (inside.motion.position == last.position).all()
 
 
+@pytest.mark.parametrize(("wish", "bound", "word"), [(1.5, 1.0, "a upper"), (-1.5, -1.0, "a lower")])
+def test_a_wish_outside_leads_onto_the_bound_itself(wish: float, bound: float, word: str) -> None:
+    made = drive(np.array([wish, 0.0, 0.5]), standing(START), ENVELOPE, 300)
+    assert made[-1].motion.position.tolist() == [bound, 0.0, 0.5] and made[-1].cuts == (word,)
+    ticks = sum(step.motion.position[0] != bound for step in made)
+    straight = drive(np.array([bound, 0.0, 0.5]), standing(START), ENVELOPE, 300)
+    assert ticks == sum(step.motion.position[0] != bound for step in straight)  # as quickly as if it were wished for
+
+
 def test_braking_distance_before_a_bound_is_kept() -> None:
     """A new wish beside the way must not carry the arm over the bound that it was heading for."""
     heading = Motion(np.array([0.94, 0.0, 0.5]), np.array([1.0, 0.0, 0.0]))  # 0.045 rad to stop from, 0.06 left
@@ -152,6 +161,13 @@ def test_an_envelope_needs_numbers_above_0(name: str, bad: float) -> None:
         )
 
 
+def test_rows_of_another_length_are_no_envelope() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Limits(JOINTS, np.zeros(2), np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match="zip"):
+        replace(ENVELOPE, lead=np.ones(2))
+
+
 # -- lead
 
 
@@ -180,6 +196,22 @@ def test_a_gripper_at_its_lead_does_not_stop_the_arm() -> None:
     assert last.position[0] < 0.9 and stuck.cuts == ("lead c",)
 
 
+@pytest.mark.parametrize(("wish", "end"), [(1.0, 0.8), (0.0, 0.2)])
+def test_a_gripper_at_its_lead_stays_there_in_silence(wish: float, end: float) -> None:
+    envelope = replace(ENVELOPE, alone=GRIPPER)
+    made = drive(np.array([0.0, 0.0, wish]), standing(START), envelope, 300, follow=False)
+    assert [step.motion.position[2] for step in made[-100:]] == pytest.approx([end] * 100)
+    assert made[-1].cuts == ("lead c",)
+
+
+def test_a_gripper_that_follows_is_not_held_by_its_lead() -> None:
+    envelope = replace(ENVELOPE, alone=GRIPPER)
+    wish, start = np.array([0.0, 0.0, 0.05]), standing(np.array([0.0, 0.0, 0.95]))
+    made = drive(wish, start, envelope, 200)
+    assert made[-1].motion.position.tolist() == wish.tolist()
+    assert not any("lead c" in step.cuts for step in made)
+
+
 def test_a_gripper_that_runs_into_something_is_stopped_alone() -> None:
     """It was fast when it met the thing, and cannot brake as quickly as its lead ends."""
     envelope = replace(ENVELOPE, alone=GRIPPER)
@@ -201,10 +233,11 @@ def test_a_joint_beyond_its_lead_is_asked_back() -> None:
     assert last.position[0] == pytest.approx(0.1) and step.cuts[0] == "lead a"
 
 
-def test_a_measured_place_outside_the_bounds_draws_no_command_out_of_them() -> None:
-    last = standing(np.array([1.0, 0.0, 0.5]))
-    step = advance(np.array([1.0, 0.0, 0.5]), last, np.array([1.6, 0.0, 0.5]), ENVELOPE)
-    assert (step.motion.position == last.position).all()
+@pytest.mark.parametrize(("bound", "measured"), [(1.0, 1.6), (-1.0, -1.6)])
+def test_a_measured_place_outside_the_bounds_draws_no_command_out_of_them(bound: float, measured: float) -> None:
+    last = standing(np.array([bound, 0.0, 0.5]))
+    step = advance(last.position, last, np.array([measured, 0.0, 0.5]), ENVELOPE)
+    assert (step.motion.position == last.position).all() and step.cuts == ()
 
 
 # -- workspace
