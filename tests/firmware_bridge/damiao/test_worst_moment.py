@@ -1,19 +1,21 @@
-"""A bridge whose buses are gone before its first reading: it says so and can be ended."""
+"""A bridge that took over a holding arm, one tick at a time: what goes wrong at the worst moment."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from firmware_bridge.damiao import nibbles
 from firmware_bridge.errors import PortLost
 from firmware_bridge.loop import Loop, Rim
 from firmware_bridge.replug import Replug
 from firmware_bridge.rules import make_door, make_info, make_rules
 from firmware_bridge.safety.chunks import Mailbox
-from firmware_bridge.safety.modes import Mode
+from firmware_bridge.safety.modes import Mode, Reading, Step
 from firmware_bridge.safety.state_machine import StateMachine
 from firmware_bridge.service import Service
 from tests.firmware_bridge.damiao.conftest import YAM, Rig
@@ -59,3 +61,27 @@ def test_a_lost_arm_is_left_in_the_time_of_a_lowering(readings: int, loop: Loop,
     assert loop.machine.mode is Mode.LOWERING
     wanted = round(loop.machine.rules.lower_s * RATE_HZ)
     assert ticks_to_the_end(loop) == pytest.approx(wanted, abs=5)
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_motors_that_hold_go_on_holding_when_another_fails_in_the_tick_of_rearming(
+    deaf: bool, loop: Loop, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        loop.tick()
+    loop.machine.command("rearm", time.monotonic())
+    decide = loop.machine.step
+
+    def step(reading: Reading) -> Step:  # after the reading, before the switch
+        rig.fault(2, deaf=deaf)
+        return decide(reading)
+
+    monkeypatch.setattr(loop.machine, "step", step)
+    loop.tick()
+    assert (loop.machine.mode, loop.machine.torque) == ((Mode.FAULT, "unknown") if deaf else (Mode.READY, "on"))
+    until = time.monotonic() + 2.5  # their watchdog bites after 1 s
+    while time.monotonic() < until:
+        loop.tick()
+        time.sleep(0.005)
+    others = [nibble for index, nibble in enumerate(rig.nibbles()) if index != 2]
+    assert others == [nibbles.ENABLED] * 6
