@@ -11,7 +11,7 @@ from firmware_bridge.errors import CommandRefused
 from firmware_bridge.messages import FRAME, UNITS, Chunk
 from firmware_bridge.safety.chunks import Door, Mailbox
 from firmware_bridge.safety.modes import Mode
-from tests.firmware_bridge.safety.rig import RULES, Rig
+from tests.firmware_bridge.safety.rig import RULES, Rig, idle
 
 SLOW_TO_STOP = replace(RULES.envelope, acceleration=np.array([20.0, 20.0]))
 
@@ -38,14 +38,17 @@ def test_a_chunk_that_ends_in_motion_is_braked_from_its_first_tick_and_stands_wi
     assert all(step.goal is None for step in rig.run(50))
 
 
-def test_the_moving_wish_of_a_chunk_is_followed_exactly() -> None:
+@pytest.mark.parametrize("word", ["arm", ""])
+def test_the_moving_wish_of_a_chunk_is_followed_exactly_and_in_shadow_as_well(word: str) -> None:
     rig = Rig(envelope=SLOW_TO_STOP)
-    rig.do("arm")
+    if word:
+        rig.do(word)
     rig.run(1)
     ramp = np.array([[0.5 - 0.05 * index, 0.5] for index in range(10)], np.float32)
     rig.machine.chunk(Chunk(ramp, "so101", UNITS, FRAME, rig.tick, rig.tick, 0.05), rig.now)
     rig.run(30)
-    assert rig.measured[0] == pytest.approx(0.5 - 1.0 * 0.30, abs=1e-6) and rig.steps[-1].clamped == ()
+    assert rig.machine.commanded[0] == pytest.approx(0.5 - 1.0 * 0.30, abs=1e-6) and rig.steps[-1].clamped == ()
+    assert (rig.measured[0] == 0.5) == (word == "")
 
 
 def test_a_silent_client_is_braked() -> None:
@@ -147,7 +150,7 @@ def test_a_path_of_another_size_is_a_fault() -> None:
     rig.machine.mailbox.published(rig.tick, rig.tick)
     wide = Chunk(np.zeros((5, 3), np.float32), "so101", UNITS, FRAME, rig.tick, rig.tick, 0.1)
     rig.machine.chunk(wide, rig.now)
-    assert rig.run(1)[0].goal is None
+    assert idle(rig.run(1)[0])
     assert rig.machine.mode is Mode.FAULT and "2 finite numbers" in rig.machine.fault
 
 

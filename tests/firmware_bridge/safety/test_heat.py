@@ -205,3 +205,33 @@ def test_rearming_gives_a_pressed_joint_its_time_again() -> None:
     assert rig.machine.mode is Mode.READY
     rig.run(100)
     assert rig.machine.mode is Mode.FAULT
+
+
+def test_what_was_hot_once_is_no_fault_of_the_next_parking() -> None:
+    rig = raised()
+    rig.temperature[0] = 66.0
+    rig.run(2000)
+    assert rig.machine.mode is Mode.FAULT
+    rig.temperature[0] = 40.0
+    rig.run(1)
+    rig.do("rearm")
+    assert rig.machine.verdict.hot == rig.machine.verdict.refusal == ""
+    for _ in range(2):
+        rig.run(1)
+        rig.do("park")
+        rig.run(500)
+        assert rig.machine.mode is Mode.SHADOW and rig.machine.torque == "off" and rig.machine.fault == ""
+        rig.do("arm")
+
+
+def test_a_joint_beside_one_that_presses_less_keeps_its_lead() -> None:
+    rig = sts()
+    rig.do("arm")
+    rig.run(1)
+    rig.load[1] = 0.92  # the gripper holds something
+    rig.run(60)
+    rig.stuck, rig.velocity = True, np.array([1.0, 0.0])  # and the lift does not follow, which is no stall
+    rig.send(-0.9, 5.0)
+    rig.run(100)
+    assert "gripper_stall" in rig.machine.note
+    assert rig.machine.commanded[0] == pytest.approx(rig.measured[0] - 0.5)

@@ -58,6 +58,27 @@ def test_a_wish_in_reach_is_met_exactly_and_in_silence() -> None:
     assert still.motion.position.tobytes() == wish.tobytes() and still.cuts == ()
 
 
+def test_every_wish_in_reach_is_met_to_the_last_bit() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        start = standing(np.array([0.9, 1.9, 0.9]) * rng.uniform(0.0, 1.0, 3))
+        wish = start.position + rng.uniform(-0.0009, 0.0009, 3) * [1.0, 2.0, 1.0]
+        assert advance(wish, start, start.position, ENVELOPE).motion.position.tobytes() == wish.tobytes()
+
+
+@pytest.mark.parametrize(("velocity", "cut"), [(1.0, ()), (0.9, ()), (0.89, ("acceleration a",))])
+def test_full_speed_and_full_acceleration_are_no_cut(velocity: float, cut: tuple[str, ...]) -> None:
+    last = Motion(np.array([0.0, 0.0, 0.5]), np.array([velocity, 0.0, 0.0]))
+    wish = np.array([0.01, 0.0, 0.5])  # at the limit of 1 rad/s
+    assert advance(wish, last, last.position, ENVELOPE, np.array([1.0, 0.0, 0.0])).cuts == cut
+
+
+def test_what_the_speed_alone_keeps_back_is_named_so() -> None:
+    last = Motion(np.array([0.0, 0.0, 0.5]), np.array([1.0, 0.0, 0.0]))
+    step = advance(np.array([0.12, 0.0, 0.5]), last, last.position, ENVELOPE)  # 1.5 rad/s could still stop there
+    assert step.cuts == ("speed a",) and step.motion.velocity[0] == pytest.approx(1.0)
+
+
 def test_a_moving_wish_is_met_and_then_followed_exactly() -> None:
     pace = np.array([0.6, 0.0, 0.0])
     last, behind, blind = standing(START), [], standing(START)
