@@ -60,7 +60,7 @@ class Mailbox:
             return None
         if tick >= end_tick(self._current, self._door.rate_hz):
             self._current = None
-            return self.target(tick) if self._next is not None else None
+            return None
         return sample(self._current, tick, self._door.rate_hz)
 
     def pace(self, tick: int) -> Array | None:

@@ -58,6 +58,15 @@ def test_a_newer_chunk_waits_for_its_start_tick() -> None:
     assert box.target(15) == pytest.approx([9.0, 9.0]) and box.chunk_seq == 12
 
 
+def test_between_the_end_of_a_chunk_and_the_start_of_the_next_there_is_none() -> None:
+    box = mailbox(12)
+    box.offer(chunk())
+    box.offer(chunk(status_seq=12, start_tick=25))
+    assert box.target(18) is not None
+    assert [box.target(tick) for tick in (19, 24)] == [None, None] and box.pace(24) is None
+    assert box.target(25) == pytest.approx([0.0, 0.0]) and box.chunk_seq == 12
+
+
 def test_a_newer_chunk_that_starts_now_is_followed_now() -> None:
     box = mailbox(12)
     box.offer(chunk())

@@ -105,7 +105,7 @@ def test_a_servo_that_is_silent_in_the_tick_of_arming_gets_no_torque() -> None:
     rig = Rig()
     rig.do("arm")
     rig.fresh = np.array([False, True])
-    assert rig.run(1)[0].torque is None
+    assert idle(rig.run(1)[0])
     assert rig.machine.mode is Mode.FAULT and "lift did not answer in the tick of arming" in rig.machine.fault
 
 
@@ -177,3 +177,24 @@ def test_a_driver_that_forgets_a_joints_alarm_is_our_own_mistake() -> None:
     fresh.run(1)
     with pytest.raises(ValueError, match="zip"):
         fresh.do("arm")
+
+
+def test_a_servo_that_never_answered_is_a_fault_like_one_that_fell_silent() -> None:
+    rig = Rig(start=False)
+    rig.fresh = np.array([False, True])
+    rig.run(15)
+    assert rig.machine.mode is Mode.SHADOW
+    rig.run(15)
+    assert rig.machine.mode is Mode.FAULT and "lift has not answered" in rig.machine.fault
+
+
+@pytest.mark.parametrize(("place", "armed"), [(-1.26, False), (-1.24, True), (1.24, True), (1.26, False)])
+def test_a_little_outside_the_servos_range_can_be_armed(place: float, armed: bool) -> None:
+    rig = Rig()
+    rig.measured = np.array([place, 0.5])
+    rig.run(1)
+    if armed:
+        assert rig.do("arm") == "torque on with goal = present"
+    else:
+        with pytest.raises(CommandRefused, match="outside the calibrated range"):
+            rig.do("arm")

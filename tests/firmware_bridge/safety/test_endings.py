@@ -46,6 +46,13 @@ def test_cut_is_tried_again_until_the_torque_is_off() -> None:
     assert rig.run(1)[0].torque is False and rig.run(1)[0].torque is None and rig.machine.torque == "off"
 
 
+def test_cut_of_what_has_no_torque_sends_nothing() -> None:
+    rig = Rig()
+    rig.machine.torque = "off"
+    rig.do("cut")
+    assert all(idle(step) for step in rig.run(5)) and rig.machine.mode is Mode.ESTOP
+
+
 def test_cut_on_a_bridge_that_is_not_live_sends_nothing_and_says_so() -> None:
     rig = Rig(may_move=False)
     assert "not live" in rig.do("cut")

@@ -235,3 +235,11 @@ def test_a_joint_beside_one_that_presses_less_keeps_its_lead() -> None:
     rig.run(100)
     assert "gripper_stall" in rig.machine.note
     assert rig.machine.commanded[0] == pytest.approx(rig.measured[0] - 0.5)
+
+
+def test_a_shadow_that_runs_ahead_is_no_stall() -> None:
+    rig = sts()
+    rig.send(-0.9, 10.0)
+    rig.run(200)
+    assert abs(rig.machine.commanded[0] - rig.measured[0]) > 1.0
+    assert rig.machine.note == "shadow: this goal is not sent"

@@ -10,6 +10,7 @@ import pytest
 from firmware_bridge.errors import ChunkRefused, ConfigError
 from firmware_bridge.safety.limits import Limits
 from firmware_bridge.safety.motion import Advance, Array, Envelope, Motion, advance, standing
+from firmware_bridge.safety.slide import MARGIN
 from tests.firmware_bridge.safety.planar import Planar
 
 JOINTS = ("a", "b", "c")
@@ -77,6 +78,8 @@ def test_what_the_speed_alone_keeps_back_is_named_so() -> None:
     last = Motion(np.array([0.0, 0.0, 0.5]), np.array([1.0, 0.0, 0.0]))
     step = advance(np.array([0.12, 0.0, 0.5]), last, last.position, ENVELOPE)  # 1.5 rad/s could still stop there
     assert step.cuts == ("speed a",) and step.motion.velocity[0] == pytest.approx(1.0)
+    slower = replace(last, velocity=np.array([0.85, 0.0, 0.0]))
+    assert advance(np.array([0.12, 0.0, 0.5]), slower, last.position, ENVELOPE).cuts == ("acceleration a",)
 
 
 def test_a_moving_wish_is_met_and_then_followed_exactly() -> None:
@@ -358,3 +361,37 @@ def test_a_wish_that_moves_on_outside_is_a_place_to_stop_at_on_the_bound() -> No
         step = advance(wish, last, last.position, WIDE, np.array([1.0, 0.0, 0.0]))
         last = step.motion
     assert last.position[0] == 1.0 and not last.velocity.any() and step.cuts == ("a upper",)
+
+
+def test_what_slides_keeps_to_the_speed_limit_too() -> None:
+    """Turned along a slanted wall, one joint alone would have to go faster than it may: the others wait for it."""
+
+    class Slanted:
+        names = ("wall",)
+
+        def clearance(self, poses: Array) -> Array:
+            return poses @ np.array([[0.38], [0.92]]) + MARGIN
+
+    brisk = replace(FLOOR, acceleration=np.full(2, 1e4), workspace=Slanted())
+    step = advance(np.array([0.3, -0.3]), standing(np.zeros(2)), np.zeros(2), brisk)
+    assert step.motion.velocity[0] == pytest.approx(3.0)
+    assert step.motion.velocity @ [0.38, 0.92] == pytest.approx(0.0, abs=1e-6)
+    assert step.cuts == ("wall", "speed lift")
+
+
+@pytest.mark.parametrize(("wall", "velocity"), [(0.04, 3.0), (0.02, 1.5), (0.01, 0.75), (0.005, 0.0)])
+def test_what_cannot_be_slid_along_is_approached_at_a_half_and_a_quarter_of_the_speed(
+    wall: float, velocity: float
+) -> None:
+    class Step:
+        """A wall that is seen only from within."""
+
+        names = ("wall",)
+
+        def clearance(self, poses: Array) -> Array:
+            return np.where(poses[:, :1] > wall, -1.0, 1.0)
+
+    brisk = replace(FLOOR, acceleration=np.full(2, 1e4), workspace=Step())
+    step = advance(np.array([0.3, 0.0]), standing(np.zeros(2)), np.zeros(2), brisk)
+    assert step.motion.velocity.tolist() == pytest.approx([velocity, 0.0])
+    assert step.cuts == {3.0: ("speed lift",), 0.0: ("wall",)}.get(velocity, ("wall", "speed lift"))

@@ -297,6 +297,14 @@ def test_pause_refuses_chunks_until_resume() -> None:
     assert rig.goals() > before + 1
 
 
+def test_a_pause_outlasts_a_silent_client() -> None:
+    rig = Rig(exit_policy="hold")
+    rig.raised()
+    rig.do("pause")
+    rig.run(60)
+    assert rig.machine.mode is Mode.PAUSED and "silent" in rig.machine.note
+
+
 def test_unknown_words_list_the_known() -> None:
     with pytest.raises(CommandRefused, match="estop"):
         Rig().do("dance")
