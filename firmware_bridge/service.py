@@ -20,7 +20,7 @@ from firmware_bridge.errors import BridgeError, ConfigError, ProtocolMismatch, s
 from firmware_bridge.messages import Message, Status, pack, unpack
 
 STATUS_QUEUE = 20_000  # per subscriber: 200 s at 100 Hz before a client that does not read loses any
-LARGEST_BYTES = 16 << 20  # of a message: a stranger must not fill the memory
+LARGEST_BYTES = 1 << 20  # of a message: a chunk has a few kB, and a stranger must not fill the memory
 IPC_PATH_MAX = 100  # sun_path has 108 bytes
 # (client, message or the error that reading it raised) -> the answer, None for a word without one
 Answer = Callable[[bytes, Message | BridgeError], Message | None]
