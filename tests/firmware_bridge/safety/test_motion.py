@@ -127,6 +127,8 @@ def test_position_beats_acceleration() -> None:
     step = advance(np.array([1.0, 0.0, 0.5]), late, late.position, WIDE)
     assert not step.motion.velocity.any() and (step.motion.position == late.position).all()
     assert step.cuts == ("a upper",)
+    low = Motion(-late.position, -late.velocity)
+    assert advance(np.array([-1.0, 0.0, 0.5]), low, low.position, ENVELOPE).cuts == ("a lower",)
 
 
 @pytest.mark.parametrize(("over", "velocity"), [(5e-9, 0.9), (2e-8, 0.0)])
@@ -173,6 +175,17 @@ def test_bad_numbers_are_refused(wish: list[float]) -> None:
         advance(row, standing(START), START, ENVELOPE)
     with pytest.raises(ChunkRefused, match="3 finite numbers"):
         advance(START, standing(START), START, ENVELOPE, row)
+
+
+@pytest.mark.parametrize("bad", [np.array([0.0, np.nan, 0.0]), np.zeros(2)])
+def test_a_last_command_or_a_measured_place_of_bad_numbers_is_refused(bad: Array) -> None:
+    for last, measured in (
+        (Motion(START, bad), START),
+        (standing(START), bad),
+        (replace(standing(START), position=np.array([0.0, np.inf, 0.0])), START),
+    ):
+        with pytest.raises(ChunkRefused, match="3 finite numbers"):
+            advance(START, last, measured, ENVELOPE)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
@@ -262,6 +275,12 @@ def test_a_measured_place_outside_the_bounds_draws_no_command_out_of_them(bound:
     last = standing(np.array([bound, 0.0, 0.5]))
     step = advance(last.position, last, np.array([measured, 0.0, 0.5]), ENVELOPE)
     assert (step.motion.position == last.position).all() and step.cuts == ()
+
+
+def test_joints_that_all_may_stall_alone_are_cut_one_by_one() -> None:
+    envelope = replace(ENVELOPE, alone=np.array([True, True, True]))
+    step = advance(np.array([0.9, 0.9, 0.5]), standing(np.array([0.3, 0.0, 0.5])), np.array([0.0, 0.0, 0.5]), envelope)
+    assert step.motion.velocity[0] == 0.0 and step.motion.velocity[1] > 0.0 and step.cuts[0] == "lead a"
 
 
 # -- workspace
@@ -395,3 +414,30 @@ def test_what_cannot_be_slid_along_is_approached_at_a_half_and_a_quarter_of_the_
     step = advance(np.array([0.3, 0.0]), standing(np.zeros(2)), np.zeros(2), brisk)
     assert step.motion.velocity.tolist() == pytest.approx([velocity, 0.0])
     assert step.cuts == {3.0: ("speed lift",), 0.0: ("wall",)}.get(velocity, ("wall", "speed lift"))
+
+
+@pytest.mark.parametrize(("free", "velocity"), [(0.0, 3.0), (-0.05, 3.0), (-0.1, 0.0)])
+def test_what_touches_or_is_inside_already_may_move_as_long_as_it_gets_no_deeper(free: float, velocity: float) -> None:
+    class Overlap:
+        """It starts 0.05 m inside, and after 0.02 rad this is so."""
+
+        names = ("overlap",)
+
+        def clearance(self, poses: Array) -> Array:
+            return np.where(poses[:, :1] > 0.001, free, -0.05)
+
+    brisk = replace(FLOOR, acceleration=np.full(2, 1e4), workspace=Overlap())
+    step = advance(np.array([0.3, 0.0]), standing(np.zeros(2)), np.zeros(2), brisk)
+    assert step.motion.velocity.tolist() == pytest.approx([velocity, 0.0])
+
+
+def test_touching_is_not_inside() -> None:
+    class Touch:
+        names = ("wall",)
+
+        def clearance(self, poses: Array) -> Array:
+            return np.where(poses[:, :1] > 0.001, 0.0, 1.0)
+
+    brisk = replace(FLOOR, acceleration=np.full(2, 1e4), workspace=Touch())
+    step = advance(np.array([0.3, 0.0]), standing(np.zeros(2)), np.zeros(2), brisk)
+    assert step.motion.velocity.tolist() == pytest.approx([3.0, 0.0])

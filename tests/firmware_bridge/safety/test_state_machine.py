@@ -13,6 +13,13 @@ from tests.firmware_bridge.safety.examples import rounds
 from tests.firmware_bridge.safety.rig import RULES, Rig
 
 
+def test_a_machine_that_has_seen_nothing_says_nothing() -> None:
+    machine = Rig(start=False).machine
+    assert (machine.mode, machine.torque, machine.support, machine.driver_at) == (Mode.STARTING, "unknown", 1.0, None)
+    assert machine.note == machine.remark == machine.fault == "" and machine.verdict.notes == ()
+    assert machine.commanded.tolist() == [0.0, 0.0] and not machine.done
+
+
 def test_nothing_is_sent_before_arm() -> None:
     rig = Rig()
     rig.send(0.0)
