@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +24,8 @@ MODE_STYLE = {
     "shadow": "magenta",
 }
 COLUMNS = ("joint", "measured", "commanded", "speed", "load", "current", "heat", "voltage", "servo")
+DROPPED = ("voltage", "current", "load", "speed", "heat", "commanded")  # first to last, in a narrow terminal
+WIDE = 10_000
 CLAMPS_SHOWN = 6
 ABSENT = "-"
 
@@ -33,7 +37,8 @@ def view(info: Info, status: Status | None, gone: str = "") -> RenderableType:
     head.append(f"  {info.arm} on {info.port}{'' if info.live else '  (not live: reads only)'}  pid {info.pid}")
     if status is None:
         return Group(head, Text(gone or "no status yet", style="bold red"))
-    return Group(head, mode_line(status), table(info, status), *notes(info, status, gone))
+    # What is wrong stands above the table: a low terminal cuts the end off.
+    return Group(head, mode_line(status), *troubles(info, status, gone), Fitting(info, status), *notes(status))
 
 
 def mode_line(status: Status) -> Text:
@@ -46,16 +51,31 @@ def mode_line(status: Status) -> Text:
     return line
 
 
-def table(info: Info, status: Status) -> Table:
+class Fitting:
+    """The table with as many of its columns as the terminal is wide."""
+
+    def __init__(self, info: Info, status: Status) -> None:
+        self._facts = (info, status)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        for count in range(len(DROPPED) + 1):
+            rows = table(*self._facts, DROPPED[:count])
+            if Measurement.get(console, options.update(width=WIDE), rows).maximum <= options.max_width:
+                break
+        yield rows
+
+
+def table(info: Info, status: Status, without: Sequence[str] = ()) -> Table:
     """A row for each joint; angles in degrees, a gripper in % of open."""
     rows = Table(box=None, pad_edge=False)
-    for name in COLUMNS:
-        rows.add_column(name, justify="left" if name in ("joint", "servo") else "right", no_wrap=name != "servo")
+    shown = [place for place, name in enumerate(COLUMNS) if name not in without]
+    for name in (COLUMNS[place] for place in shown):
+        rows.add_column(name, justify="left" if name in ("joint", "servo") else "right", no_wrap=True)
     for place, joint in enumerate(info.joints):
         gripper = joint in info.grippers
         unit, scale = ("%", 100.0) if gripper else ("°", 180 / math.pi)
-        alarm = status.alarms[place] or ("" if status.fresh[place] else "silent: no answer in this tick")
-        rows.add_row(
+        alarm = "alarm" if status.alarms[place] else "" if status.fresh[place] else "silent"
+        cells = (
             joint,
             number(status.measured[place] * scale, 1, unit),
             number(status.commanded[place] * scale, 1, unit),
@@ -66,11 +86,27 @@ def table(info: Info, status: Status) -> Table:
             number(status.voltage[place], 1, " V"),
             Text(alarm or "ok", style="bold red" if alarm else "green"),
         )
+        rows.add_row(*(cells[place] for place in shown))
     return rows
 
 
-def notes(info: Info, status: Status, gone: str) -> list[Text]:
-    """What has no column: clamps, notes, the fault and the way out of it."""
+def troubles(info: Info, status: Status, gone: str = "") -> list[Text]:
+    """The fault, the way out of it, servos that say something else, and a bridge that does not answer."""
+    lines = []
+    if status.fault:
+        lines.append(Text(status.fault, style="bold red"))
+    if status.mode in ("estop", "fault"):
+        lines.append(Text(f"when its space is clear: armside bridge rearm {info.id}", style="bold"))
+    for joint, alarm in zip(info.joints, status.alarms, strict=True):
+        if alarm and alarm not in status.fault:
+            lines.append(Text(f"{joint}: {alarm}", style="bold red"))
+    if gone:
+        lines.append(Text(gone, style="bold red"))
+    return lines
+
+
+def notes(status: Status) -> list[Text]:
+    """What has no column: clamps and notes."""
     lines = []
     if status.clamped_total:
         counts = sorted(status.clamp_counts, key=lambda item: -item[1])
@@ -79,18 +115,14 @@ def notes(info: Info, status: Status, gone: str) -> list[Text]:
         lines.append(Text(f"limited in {status.clamped_total} ticks: {shown}{more}", style="yellow"))
     if status.note and not status.fault.startswith(status.note):  # what became the fault is said there
         lines.append(Text(status.note, style="yellow"))
-    if status.fault:
-        lines.append(Text(status.fault, style="bold red"))
-    if status.mode in ("estop", "fault"):
-        lines.append(Text(f"when its space is clear: armside bridge rearm {info.id}", style="bold"))
-    if gone:
-        lines.append(Text(gone, style="bold red"))
     return lines
 
 
 def number(value: float, digits: int, unit: str) -> str:
     """A reading; what the servo does not report is a dash."""
-    return f"{value:.{digits}f}{unit}" if math.isfinite(value) else ABSENT
+    if not math.isfinite(value):
+        return ABSENT
+    return f"{round(value, digits) + 0.0:.{digits}f}{unit}"  # + 0.0: no "-0.0"
 
 
 def data(info: Info, status: Status | None, gone: str = "") -> dict[str, Any]:
