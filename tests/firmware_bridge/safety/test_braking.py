@@ -38,6 +38,14 @@ def test_approach_arrives_at_rest_without_overshoot_in_a_straight_line(way: np.n
     assert (np.abs(velocity) <= ACCELERATION * dt * (1 + 1e-6)).all()  # its last tick is one that may stop
 
 
+@pytest.mark.parametrize("x", [1.0, 1.3, 1.99, 2.0, 2.5, 4.98, 7.25, 40.9])
+def test_approach_is_as_fast_as_can_be_stopped(x: float) -> None:
+    """x, x - 1, x - 2, ... times what one tick may brake: that is the way, and x the speed."""
+    one = ACCELERATION[1] * 0.01
+    way = sum(x - tick for tick in range(int(np.ceil(x)))) * one * 0.01
+    assert approach(np.array([0.0, -way, 0.0]), ACCELERATION, 0.01) == pytest.approx([0.0, -x * one, 0.0], rel=1e-9)
+
+
 @pytest.mark.parametrize("far", [1e30, 1e300])
 def test_approach_from_very_far_is_finite_and_fast(far: float) -> None:
     wanted = approach(np.array([far, 0.0, -far]), ACCELERATION, 0.01)
@@ -66,6 +74,8 @@ def test_trail_is_where_braking_goes(velocity: np.ndarray, dt: float) -> None:
         path.append(position)
     rest = factors[-1] * velocity if len(factors) else np.zeros(3)
     assert np.abs(rest - path[-1]).max() < 1e-7
+    if len(path) > 1:
+        assert np.abs(factors[0] * velocity - path[1]).max() < 1e-7
     if 1 < len(path) <= SAMPLES + 1:
         assert np.abs(factors[:, None] * velocity - path[1:]).max() < 1e-7
     assert (np.diff(factors) >= 0).all()

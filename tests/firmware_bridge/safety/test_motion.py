@@ -137,6 +137,9 @@ def test_a_brake_that_rounding_leads_over_the_bound_still_is_one(over: float, ve
     last = Motion(np.array([0.955 + over, 0.0, 0.5]), np.array([1.0, 0.0, 0.0]))
     step = advance(None, last, last.position, WIDE)
     assert step.motion.velocity[0] == pytest.approx(velocity) and step.cuts == (() if velocity else ("a upper",))
+    while step.motion.velocity.any():
+        step = advance(None, step.motion, step.motion.position, WIDE)
+        assert step.motion.position[0] <= 1.0  # and it is cut off there
 
 
 def test_no_wish_brakes_in_a_straight_line() -> None:
