@@ -201,3 +201,15 @@ def test_every_familys_table_is_in_order() -> None:
         numbers = [value for value in row.thresholds if not math.isnan(value)]
         assert numbers == sorted(numbers, reverse=row.falling) and row.back > 0 and row.do
         assert all(seconds >= 0.5 for seconds in row.lasts_s)
+
+
+@pytest.mark.parametrize(
+    ("volts", "fresh"), [((12.1, math.nan), (True, True)), ((7.4, 12.1), (False, True)), ((12.1, 7.4), (True, False))]
+)
+def test_the_supply_is_told_by_the_joints_that_answer_with_a_number(
+    volts: tuple[float, float], fresh: tuple[bool, bool]
+) -> None:
+    gauge = gauges(LEVELS["sts"])
+    watch(gauge, dataclasses.replace(CALM, voltage=np.array(volts), fresh=np.array(fresh)), 0.0, 0.0)
+    sagging = dataclasses.replace(CALM, voltage=np.full(2, 8.0))
+    assert "voltage_low" in watch(gauge, sagging, 1.0, 1.0).stop
