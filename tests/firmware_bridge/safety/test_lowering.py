@@ -70,6 +70,7 @@ def test_parking_that_fails_at_the_end_lowers() -> None:
     rig.machine.leave("park", rig.now)
     while rig.machine.mode is Mode.PARKING:
         rig.run(1)
+    assert idle(rig.steps[-1])
     lowered(rig)
     assert "could not park" in rig.machine.farewell() and "stays on" not in rig.machine.farewell()
 

@@ -29,7 +29,8 @@ FLOOR = Plane(1.0, 0.0, 0.0)
 def test_far_away_nothing_is_turned() -> None:
     for height in (NEAR, NEAR + 0.001):
         assert slide(DOWN, np.array([height, 0.0, 0.0]), FLOOR).tolist() == DOWN.tolist()
-    assert slide(DOWN, np.array([NEAR - 0.001, 0.0, 0.0]), FLOOR).tolist() != DOWN.tolist()  # negative control
+    for height in (NEAR - 1e-6, NEAR - 0.001):  # negative control
+        assert slide(DOWN, np.array([height, 0.0, 0.0]), FLOOR).tolist() != DOWN.tolist()
 
 
 @pytest.mark.parametrize("height", [0.04, 0.01, MARGIN, 0.0])
