@@ -213,3 +213,9 @@ def test_the_supply_is_told_by_the_joints_that_answer_with_a_number(
     watch(gauge, dataclasses.replace(CALM, voltage=np.array(volts), fresh=np.array(fresh)), 0.0, 0.0)
     sagging = dataclasses.replace(CALM, voltage=np.full(2, 8.0))
     assert "voltage_low" in watch(gauge, sagging, 1.0, 1.0).stop
+
+
+def test_motors_that_report_no_voltage_are_watched_all_the_same() -> None:
+    hot = dataclasses.replace(CALM, voltage=np.full(2, math.nan), temperature=np.array([90.0, 30.0]))
+    for family in LEVELS:
+        assert "temperature of elbow" in watch(gauges(LEVELS[family]), hot, 0.0, 1.0).hot
