@@ -103,7 +103,7 @@ def test_bounds_cut_each_joint_alone_and_say_so() -> None:
 
 @pytest.mark.parametrize(("wish", "bound", "word"), [(1.5, 1.0, "a upper"), (-1.5, -1.0, "a lower")])
 def test_a_wish_outside_leads_onto_the_bound_itself(wish: float, bound: float, word: str) -> None:
-    start = standing(START + [0.0037, 0.0, 0.0])  # no whole number of ticks away
+    start = standing(START + np.array([0.0037, 0.0, 0.0]))  # no whole number of ticks away
     made = drive(np.array([wish, 0.0, 0.5]), start, ENVELOPE, 300)
     assert made[-1].motion.position.tolist() == [bound, 0.0, 0.5] and made[-1].cuts == (word,)
     ticks = sum(step.motion.position[0] != bound for step in made)
