@@ -232,7 +232,7 @@ def _begin(order: Order, rig: Any, rng: random.Random, adopt: bool) -> Life:
     config, robot = rig.config, rig.robot
     space = Space(robot, config.floor, config.keep_out, config.bases)
     judge = Judge(Bounds.of(robot, config, rig.bounds), space, rig.found, order.sample)
-    arm = Watched(rig, judge, lambda: "starting", False) if not adopt else _adopted(rig, judge)
+    arm = _adopted(rig, judge) if adopt else _opened(rig, judge)
     rules = make_rules(config, robot, arm.facts)
     machine = StateMachine(rules, Mailbox(make_door(config, robot)))
     machine.torque = arm.facts.torque
@@ -246,6 +246,18 @@ def _begin(order: Order, rig: Any, rng: random.Random, adopt: bool) -> Life:
     loop = Loop(arm, machine, _Published(), info, config, rim)  # type: ignore[arg-type]
     loop.grid.start = loop.grid.start + loop.grid.period
     return Life(rig, judge, machine, loop, technician)
+
+
+def _opened(rig: Any, judge: Judge) -> Watched:
+    """Motors that the life before this one left to their watchdogs may be held on while they are checked."""
+    arm = Watched(rig, judge, lambda: "starting", False)
+    touches = rig.touches()
+    if any(touch.what == "mit" for touch in touches):
+        judge.adopted([touch for touch in touches if touch.what == "mit"])
+    for touch in touches:
+        if touch.what not in ("mit", "limit", "clear"):
+            rig.found.note("frames", f"{touch.what} reached joint {touch.joint} while opening")
+    return arm
 
 
 def _adopted(rig: Any, judge: Judge, mode: Callable[[], str] = lambda: "starting") -> Watched:
