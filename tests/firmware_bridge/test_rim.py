@@ -115,7 +115,7 @@ def test_words_are_lines_and_a_dead_reader_is_no_error(capfd: pytest.CaptureFixt
     assert json.loads(seen.out) == {"event": "ready", "text": "ä"} and seen.err == "bridge: to people\n"
 
 
-def test_words_to_a_dead_a_full_and_a_stuck_reader_do_nothing() -> None:
+def test_words_to_a_dead_a_full_and_a_stuck_reader_do_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     kept = os.dup(2)
     reader, writer = os.pipe()
     full = os.open("/dev/full", os.O_WRONLY)
@@ -133,6 +133,8 @@ def test_words_to_a_dead_a_full_and_a_stuck_reader_do_nothing() -> None:
         os.dup2(kept, 2)
         for file in (kept, writer, full):
             os.close(file)
+    tell("a person")
+    assert capfd.readouterr().err == "bridge: a person\n"  # nothing of it is caught up on, nothing is lost after it
 
 
 def test_closed_standard_files_become_dev_null() -> None:
