@@ -156,7 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.bridge_tick", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--ticks", type=int, default=100, help="ticks of each side in a round")
-    parser.add_argument("--wire-ms", type=float, nargs="+", default=[0.0, 1.4])
+    parser.add_argument("--wire-ms", type=float, nargs="+", default=[0.0, 2.2])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = [run(options.rounds, options.ticks, wire) for wire in options.wire_ms]
