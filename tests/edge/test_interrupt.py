@@ -39,13 +39,17 @@ print("result", json.dumps({name: str(getattr(result, name)) for name in (
 """
 
 
+def _hear_hangups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
+
+
 class Program:
     """A run in a process of its own, read line by line."""
 
     def __init__(self, bundle: Path, record: Path, **options: Any) -> None:
         command = [sys.executable, "-c", RUN, str(bundle), str(record), json.dumps(options)]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_hangups
         )
 
     def wait_for(self, words: str) -> None:
