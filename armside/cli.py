@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if _was_interrupted(error):
+            print("armside: stopped by Ctrl-C", file=sys.stderr)
+            return 130
         from armside.say import describe
 
         text, code = describe(error, error_types())
@@ -85,6 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(text, file=sys.stderr)
         return code
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether a Ctrl-C lies under `error`: one inside the import of a compiled module becomes its ImportError."""
+    under = error.__cause__ or error.__context__
+    return under is not None and (isinstance(under, KeyboardInterrupt) or _was_interrupted(under))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from armside import __version__
-from armside.cli import VERBS
+from armside.cli import VERBS, main
+from policy_spec.errors import CheckpointError
 from tests.cli.conftest import Armside, armside_program
 
 
@@ -91,3 +92,23 @@ def test_a_reader_that_leaves_is_no_error(bundle: Path) -> None:
     command = f"{armside_program()[0]} inspect {bundle} --json | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stdout == "{\n" and done.stderr == ""
+
+
+def test_ctrl_c_inside_an_import_is_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A compiled module that is interrupted while it is imported raises ImportError from it."""
+
+    def interrupted(args: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    def failed(args: object) -> int:
+        raise CheckpointError("no checkpoint")
+
+    import armside.doctor
+
+    monkeypatch.setattr(armside.doctor, "run", interrupted)
+    assert main(["doctor"]) == 130 and "stopped by Ctrl-C" in capsys.readouterr().err
+    monkeypatch.setattr(armside.doctor, "run", failed)
+    assert main(["doctor"]) == 1 and "no checkpoint" in capsys.readouterr().err  # negative control

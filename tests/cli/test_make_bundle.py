@@ -97,8 +97,7 @@ def test_an_export_that_is_stopped_keeps_the_old_bundle(
     elif after.manifest.precision == "fp32":  # else it was stopped between the rename and its last word: whole too
         assert json.loads((target / "manifest.json").read_text())["sha256"] == before
     if how == signal.SIGINT:
-        # 1: it came while a compiled module was being imported, which makes an ImportError of it.
-        assert code in (0, 1, 130) and names(tmp_path) == {"old.bundle"}
+        assert code in (0, 130) and names(tmp_path) == {"old.bundle"}
     again = armside("export", checkpoint, target, "--precision", "int8", "--overwrite")
     assert again.returncode == 0 and names(tmp_path) == {"old.bundle"}  # what a kill left is swept up
 
