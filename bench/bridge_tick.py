@@ -24,6 +24,7 @@ from typing import Any
 from firmware_bridge.processes import Lines, spawn
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.line import SerialLine
+from firmware_bridge.sts.protocol import OVERHEAD, make_sync_read, make_sync_write
 from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 
 IDS = tuple(range(1, 7))
@@ -141,6 +142,14 @@ def run(rounds: int, ticks: int, wire_ms: float) -> dict[str, Any]:
     }
 
 
+def wire_us() -> int:
+    """What one tick takes on a real wire at 1 Mbaud: ten bits for each byte that goes out or comes back."""
+    ask = len(make_sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS))
+    answers = len(IDS) * (TELEMETRY_LENGTH + OVERHEAD)
+    goals = len(make_sync_write(REGISTERS["Goal_Position"].address, 2, dict.fromkeys(IDS, b"\0\0")))
+    return 10 * (ask + answers + goals)
+
+
 def show(result: dict[str, Any]) -> None:
     """The README's table."""
     print(f"wire {result['wire_ms']:g} ms, {result['ticks_each']} ticks each   cpu us  wall p50 us  wall p99 us")
@@ -165,6 +174,9 @@ def main() -> int:
     else:
         for result in results:
             show(result)
+        host = results[0]["bridge"]["wall_p50_us"]
+        limit = wire_us()
+        print(f"wire at 1 Mbaud {limit} us; with the host's {host:.0f} us {(limit + host) / limit:.2f} times that")
     return 0
 
 
