@@ -24,8 +24,9 @@ from typing import Any
 from firmware_bridge.processes import Lines, spawn
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.line import SerialLine
-from firmware_bridge.sts.protocol import OVERHEAD, make_sync_read, make_sync_write
+from firmware_bridge.sts.protocol import make_sync_write
 from firmware_bridge.sts.registers import REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.sts.telemetry import BITS_PER_BYTE, wire_ms
 
 IDS = tuple(range(1, 7))
 GOAL = 2047
@@ -143,11 +144,9 @@ def run(rounds: int, ticks: int, wire_ms: float) -> dict[str, Any]:
 
 
 def wire_us() -> int:
-    """What one tick takes on a real wire at 1 Mbaud: ten bits for each byte that goes out or comes back."""
-    ask = len(make_sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, IDS))
-    answers = len(IDS) * (TELEMETRY_LENGTH + OVERHEAD)
-    goals = len(make_sync_write(REGISTERS["Goal_Position"].address, 2, dict.fromkeys(IDS, b"\0\0")))
-    return 10 * (ask + answers + goals)
+    """What one tick takes on a real wire at 1 Mbaud."""
+    goals = make_sync_write(REGISTERS["Goal_Position"].address, 2, dict.fromkeys(IDS, b"\0\0"))
+    return round(1000 * wire_ms(TELEMETRY_LENGTH, len(IDS))) + BITS_PER_BYTE * len(goals)
 
 
 def show(result: dict[str, Any]) -> None:
