@@ -65,13 +65,13 @@ def place(port: VirtualPort) -> Callable[[int, int], None]:
     return move
 
 
-class ServoProcess:
-    """Virtual servos in a process of their own, and orders to them."""
+class VirtualProcess:
+    """Virtual servos or motors in a process of their own, and orders to them."""
 
-    def __init__(self, *arguments: str) -> None:
-        self.process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101", *arguments)
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.process = spawn(module, *arguments)
         self._lines = Lines(self.process)
-        word = self._lines.read(15.0)
+        word = self._lines.read(30.0)
         assert word is not None
         self.port = str(word["port"])
 
@@ -79,20 +79,27 @@ class ServoProcess:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": do, **fields}).encode() + b"\n")
         self.process.stdin.flush()
-        answer = self._lines.read(5.0)
+        answer = self._lines.read(20.0)
         assert answer is not None and "error" not in answer, answer
         return answer
+
+    def close(self) -> None:
+        self._lines.close()
+        self.process.terminate()
+        self.process.wait()
+
+
+class ServoProcess(VirtualProcess):
+    """Six STS3215."""
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__("firmware_bridge.sts.virtual_process", "--robot", "so101", *arguments)
 
     def goal_frames(self) -> int:
         return int(self.order("report")["frames"].get("goal", 0))
 
     def torque(self) -> list[int]:
         return [row["Torque_Enable"] for row in self.order("report")["servos"].values()]
-
-    def close(self) -> None:
-        self._lines.close()
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture

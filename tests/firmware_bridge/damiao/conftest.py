@@ -23,8 +23,8 @@ from firmware_bridge.damiao.connect import open_arm
 from firmware_bridge.damiao.virtual_arm import VirtualArm
 from firmware_bridge.damiao.virtual_can import Row, VirtualCan, VirtualChannel
 from firmware_bridge.driver import ArmState
-from firmware_bridge.processes import Lines, spawn
 from firmware_bridge.robot import Robot
+from tests.firmware_bridge.conftest import VirtualProcess
 
 PATIENCE_S = 0.1  # of a busy machine
 YAM, BI_YAM = robots.find("yam"), robots.find("bi-yam")
@@ -142,31 +142,14 @@ def two(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
-class MotorProcess:
-    """Virtual motors in a process of their own, and orders to them."""
+class MotorProcess(VirtualProcess):
+    """Damiao motors."""
 
     def __init__(self, *arguments: str) -> None:
-        self.process = spawn("firmware_bridge.damiao.virtual_process", *arguments)
-        self._lines = Lines(self.process)
-        word = self._lines.read(30.0)
-        assert word is not None
-        self.port = str(word["port"])
-
-    def order(self, do: str, **fields: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **fields}).encode() + b"\n")
-        self.process.stdin.flush()
-        answer = self._lines.read(20.0)
-        assert answer is not None and "error" not in answer, answer
-        return answer
+        super().__init__("firmware_bridge.damiao.virtual_process", *arguments)
 
     def nibbles(self) -> list[int]:
         return [row["nibble"] for row in self.order("report")["motors"].values()]
-
-    def close(self) -> None:
-        self._lines.close()
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture
