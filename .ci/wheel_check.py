@@ -11,7 +11,7 @@ import importlib.util
 import pkgutil
 import sys
 
-ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "armside")
+ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript")
 WORKSTATION = ("armside.make_bundle",)  # joins rooms that the robot does not have
 ROOMS = (*ROBOT_SIDE, "train", "export", "quant")

@@ -1,7 +1,7 @@
 """`armside VERB ...`: reads the command line, calls one verb, turns errors into one block and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 the command line cannot be obeyed, 130 stopped with Ctrl-C. A verb is a module
-of `armside` with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked for is imported.
+Exit codes: 0 done, 1 failed, 2 the command line cannot be obeyed, 130 stopped with Ctrl-C or cancelled. A verb is
+a module of `armside` with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked for is imported.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from collections.abc import Sequence
 
 from armside import __version__
 
-# verb -> what it does; the module is armside.<verb>, the order is the order of the main job.
+# verb -> what it does; the module is armside.<verb> with _ for -, the order is the order of the main job.
 VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "find-port": "tell which port the arm is on: by its adapter, by asking its servos, or by unplugging",
+    "setup-motors": "give the servos of a new arm their ids, one at a time",
+    "calibrate": "calibrate an arm, check it, compare it with a policy",
+    "check-arm": "measure backlash, dead band, heat, sag and bus errors, with a verdict",
+    "find-cameras": "snapshots of all cameras in one picture; save which is which",
     "robot": "show and change the profiles of your arms",
     "bridge": "drive an arm in this terminal; status, stop, rearm, end, keys, install",
     "home": "move an arm slowly to its home pose",
@@ -44,7 +49,7 @@ def build_parser(asked: str | None) -> argparse.ArgumentParser:
     for name, summary in VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == asked:
-            module = importlib.import_module(f"armside.{name}")
+            module = importlib.import_module(f"armside.{name.replace('-', '_')}")
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
             verb.add_argument("--debug", action="store_true", help="show the traceback of an error")

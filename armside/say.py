@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 from armside.extras import extra_of
-from policy_spec.errors import UsageError
+from policy_spec.errors import Cancelled, UsageError
 
 
 def describe(error: Exception, known: tuple[type[Exception], ...]) -> tuple[str, int | None]:
     """The text for a person and the exit code; None for an error that nobody foresaw: a traceback is due."""
+    if isinstance(error, Cancelled):
+        return f"armside: {error}", 130
     if isinstance(error, known):
         return block(type(error).__name__, str(error)), 2 if isinstance(error, UsageError) else 1
     if isinstance(error, ModuleNotFoundError):

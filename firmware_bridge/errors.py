@@ -13,8 +13,10 @@
     |   +-- ServoMissing      ids that do not answer at connect
     |   +-- ServoDuplicate    two servos with one id
     |   +-- ServoWrong        another model, or a register that did not keep a value
+    |   +-- EepromError       a change of several registers that was undone, or could not be
     +-- CalibrationError      a calibration file that cannot be used
     |   +-- CalibrationMismatch   file and servo memory differ
+    |   +-- CalibrationImplausible   numbers that no such arm can have
     +-- ChunkRefused          a chunk that must not move the arm
     +-- CommandRefused        a command that this mode does not allow
     +-- ProtocolMismatch      two versions of Armside talking to each other
@@ -80,12 +82,20 @@ class ServoWrong(ServoError):
     """A servo of another model, or a register that did not keep what was written."""
 
 
+class EepromError(ServoError):
+    """A change of several registers did not happen: it was undone, or the text says what is left."""
+
+
 class CalibrationError(BridgeError):
     """A calibration file that cannot be read or used."""
 
 
 class CalibrationMismatch(CalibrationError):
     """The calibration file and the servos' own memory differ."""
+
+
+class CalibrationImplausible(CalibrationError):
+    """Ranges, zeros or a pose that this kind of arm cannot have: the text names the likely cause."""
 
 
 class ChunkRefused(BridgeError):

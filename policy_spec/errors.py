@@ -13,6 +13,7 @@ ArmsideError
 +-- CameraError         a camera that is not there or stopped
 +-- RecordingError      a recording that cannot be written or read
 +-- UsageError          a command line that cannot be obeyed
++-- Cancelled           a person wanted out; everything is as it was before
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class RecordingError(ArmsideError):
 
 class UsageError(ArmsideError):
     """A command line that cannot be obeyed."""
+
+
+class Cancelled(ArmsideError):
+    """A person wanted out. Whoever raises it leaves files and servos as they were."""
 
 
 def sentence(what: str, *, expected: object = None, got: object = None, do: str = "") -> str:

@@ -17,7 +17,7 @@ import pytest
 from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
-ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "armside")
+ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 WORKSTATION = ("armside.make_bundle",)  # joins rooms that the robot does not have
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub")
 
@@ -152,6 +152,8 @@ def test_the_contracts_are_kept(copy: Path) -> None:
         ("export", "import episodes"),
         ("quant", "import torch"),
         ("edge", "import onnx"),
+        ("calib", "import edge"),
+        ("calib", "import cv2"),
         ("edge", "import train.presets"),
         ("edge", "import firmware_bridge.daemon"),
     ],

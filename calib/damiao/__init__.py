@@ -1,0 +1,1 @@
+"""Calibrating YAM arms: zeros, the gripper's stroke, the motors' registers."""

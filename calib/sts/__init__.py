@@ -1,0 +1,1 @@
+"""Calibrating arms of STS3215 servos: sweeps, zeros, and their EEPROM as a transaction."""
