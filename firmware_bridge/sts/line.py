@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import termios
 import time
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -55,6 +56,17 @@ class SerialLine:
         self._file = self._serial.fileno()
         self._poll = select.poll()
         self._poll.register(self._file, select.POLLIN)
+
+    def set_baud(self, baud: int) -> None:
+        """Another speed on the open port. Raises PortLost, or PortError where the adapter cannot."""
+        try:
+            self._serial.baudrate = baud
+        except (termios.error, OSError, ValueError) as error:  # serial.SerialException is an OSError
+            code = error.args[0] if error.args else None
+            if code in (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF):
+                raise self._lost(error) from error
+            do = "use an adapter that can, such as the arm's own driver board"
+            raise PortError(sentence(f"{self.port} cannot do {baud} baud", got=error, do=do)) from error
 
     def send(self, data: bytes) -> None:
         left = memoryview(data)
