@@ -12,7 +12,6 @@ being rewritten by this one, and a key that an older file lacks has its default.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,3 +59,56 @@ class Provenance:
         known = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "extra"}
         known["sweep"] = {joint: dataclasses.asdict(row) for joint, row in self.sweep.items()}
         return json.dumps({"format": FORMAT, "version": VERSION, **known, **self.extra}, indent=4) + "\n"
+
+
+def path_beside(calibration: Path) -> Path:
+    """The side file of a calibration file."""
+    return calibration.with_name(f"{calibration.stem}.provenance.json")
+
+
+def load(path: Path) -> Provenance | None:
+    """The side file, None where there is none. Raises CalibrationError for one that cannot be used."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _spoilt(path, error) from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise _spoilt(path, data.get("format") if isinstance(data, dict) else type(data).__name__)
+    try:
+        return _build(data)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _spoilt(path, error) from error
+
+
+def _spoilt(path: Path, got: object) -> CalibrationError:
+    do = f"the calibration itself is not touched by this; delete {path}, or calibrate again"
+    return CalibrationError(sentence(f"the side file {path} cannot be used", expected=FORMAT, got=got, do=do))
+
+
+def _build(data: dict[str, Any]) -> Provenance:
+    known = {item.name for item in dataclasses.fields(Provenance)} - {"extra"}
+    plain = {key: value for key, value in data.items() if key in known}
+    for item in dataclasses.fields(Provenance):
+        if item.name not in plain:
+            continue
+        wanted = str if item.type == "str" else Mapping
+        if not isinstance(plain[item.name], wanted):
+            raise TypeError(f"{item.name}: {plain[item.name]!r}")
+    if "sweep" in plain:
+        plain["sweep"] = {joint: _swept(row) for joint, row in plain["sweep"].items()}
+    extra = {key: value for key, value in data.items() if key not in known and key not in ("format", "version")}
+    return Provenance(**plain, extra=extra)
+
+
+def _swept(row: dict[str, Any]) -> Swept:
+    """A newer program's keys are left out."""
+    expected = row["expected_deg"]
+    return Swept(
+        ticks=int(row["ticks"]),
+        samples=int(row["samples"]),
+        width_deg=float(row["width_deg"]),
+        expected_deg=None if expected is None else (float(expected[0]), float(expected[1])),
+        reached=(int(row["reached"][0]), int(row["reached"][1])),
+    )

@@ -7,10 +7,19 @@ place, the journal goes. Asks nothing, judges no numbers.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from calib.provenance import Provenance
+from calib import lerobot_files
+from calib.held_signals import held_signals
+from calib.provenance import Provenance, path_beside
+from calib.store import Staged, can_finish, discard, put, stage, undo
+from calib.sts import eeprom
+from calib.sts import journal as journals
+from calib.sts.eeprom import ServoChange
+from calib.sts.journal import Journal
+from firmware_bridge.errors import CalibrationError, EepromError, PortError, ServoError, sentence
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.calibration import Calibration
@@ -27,7 +36,7 @@ class Where:
     @property
     def provenance(self) -> Path:
         """The side file."""
-        return self.calibration.with_name(f"{self.calibration.stem}.provenance.json")
+        return path_beside(self.calibration)
 
 
 def save(bus: Bus, robot: Robot, calibration: Calibration, provenance: Provenance, where: Where) -> tuple[str, ...]:
@@ -36,7 +45,13 @@ def save(bus: Bus, robot: Robot, calibration: Calibration, provenance: Provenanc
     The arm must be limp. Raises EepromError (nothing changed, or the text says what is left), CalibrationError (a file
     cannot be written; nothing changed), ServoError.
     """
-    raise NotImplementedError
+    said = recover(bus, where)
+    changes = eeprom.plan(bus, calibration)
+    known = _with_servos(bus, changes, provenance)
+    with held_signals():
+        staged = _stage(calibration, known, where)
+        _change(bus, Journal(robot.name, provenance.date, changes, staged), where.journal)
+    return (said, *_said(changes, staged, where)) if said else _said(changes, staged, where)
 
 
 def recover(bus: Bus, where: Where) -> str:
@@ -44,4 +59,145 @@ def recover(bus: Bus, where: Where) -> str:
 
     Raises EepromError when it cannot: the journal stays.
     """
-    raise NotImplementedError
+    journal = journals.read(where.journal)
+    if journal is None:
+        for path in (where.calibration, where.provenance, *where.lerobot):
+            discard(Staged(path, "", ""))  # of one that was killed before its journal was there
+        return ""
+    found = _found(bus, journal, where.journal)
+    eeprom.refuse_rigid(bus, {change.joint: change.id for change in journal.changes})
+    with held_signals():
+        if all(found[change.id] == change.new for change in journal.changes) and all(map(can_finish, journal.files)):
+            return _finish(bus, journal, where.journal)
+        return _take_back(bus, journal, where.journal)
+
+
+# -- inside
+
+
+def _change(bus: Bus, journal: Journal, path: Path) -> None:
+    transaction = eeprom.Transaction(bus, journal.changes)
+    try:
+        journals.write(path, journal)
+        transaction.write()
+        for item in journal.files:
+            put(item)
+    except BaseException as error:
+        left = transaction.undo() + tuple(filter(None, map(undo, reversed(journal.files))))
+        if left:
+            raise EepromError(_left(error, left, path)) from error
+        journals.drop(path)
+        if isinstance(error, OSError):
+            raise CalibrationError(sentence("a file could not be put in place; all is as it was", got=error)) from error
+        if isinstance(error, (ServoError, PortError)):
+            raise EepromError(f"{error}; servos and files are as they were") from error
+        raise
+    journals.drop(path)
+
+
+def _left(error: BaseException, left: tuple[str, ...], path: Path) -> str:
+    what = f"{error}; it could not be undone"
+    do = f"connect the arm and its power again and repeat the command: it begins by undoing ({path} remembers)"
+    return sentence(what, got="; ".join(left), do=do)
+
+
+def _stage(calibration: Calibration, provenance: Provenance, where: Where) -> tuple[Staged, ...]:
+    text = lerobot_files.text_of(calibration).encode()
+    wanted = {where.calibration: text, where.provenance: provenance.to_json().encode()}
+    wanted |= {path: text for path in where.lerobot}
+    staged: list[Staged] = []
+    try:
+        for path, data in wanted.items():
+            staged.append(stage(path, data))
+    except BaseException:
+        for item in staged:
+            discard(item)
+        raise
+    return tuple(staged)
+
+
+def _with_servos(bus: Bus, changes: tuple[ServoChange, ...], provenance: Provenance) -> Provenance:
+    """What the servos say of themselves, and the fingerprint of what they will hold."""
+    rows = {change.joint: (change.id, change.new) for change in changes}
+    versions = {
+        change.joint: ".".join(
+            str(bus.read(change.id, name)) for name in ("Firmware_Major_Version", "Firmware_Minor_Version")
+        )
+        for change in changes
+    }
+    model = str(bus.read(changes[0].id, "Model_Number"))
+    return dataclasses.replace(provenance, firmware=versions, model=model, eeprom=eeprom.fingerprint(rows))
+
+
+def _said(changes: tuple[ServoChange, ...], staged: tuple[Staged, ...], where: Where) -> tuple[str, ...]:
+    rows = [f"{change.joint}: {', '.join(change.differing)}" for change in changes if change.differing]
+    servos = ["into the servos, read back and locked:", *(f"  {row}" for row in rows)]
+    lines = servos if rows else ["the servos held these numbers already; written again and locked, so that they stay"]
+    for item in staged:
+        copy = " (for LeRobot)" if item.target in where.lerobot else ""
+        kept = f"; what was there: {item.kept.name}" if item.old and item.old != item.new else ""
+        lines.append(f"{item.target}{copy}{kept}")
+    return tuple(lines)
+
+
+def _found(bus: Bus, journal: Journal, path: Path) -> dict[int, dict[str, int]]:
+    """What the journal's servos hold now. Raises EepromError: one is silent, or this is another arm."""
+    began = f"a change of this arm's servos broke off ({journal.date})"
+    found, silent, strange = {}, [], []
+    for change in journal.changes:
+        try:
+            found[change.id] = eeprom.read(bus, change.id)
+        except ServoError:
+            silent.append(f"{change.joint} (servo {change.id})")
+            continue
+        for name, value in found[change.id].items():
+            if value not in (change.old[name], change.new[name]):
+                strange.append(f"{change.joint} {name}: {change.old[name]} or {change.new[name]}, servo {value}")
+    if silent:
+        do = "check the power supply and the cable, then again"
+        raise EepromError(
+            sentence(f"{began}, and cannot be undone yet", got=f"no answer from {', '.join(silent)}", do=do)
+        )
+    if strange:
+        do = f"connect the arm that {path} is about; or delete that file, if this arm was calibrated since"
+        expected = "the numbers from before or after it"
+        raise EepromError(
+            sentence(f"{began}, but these are other numbers", expected=expected, got="; ".join(strange), do=do)
+        )
+    return found
+
+
+def _finish(bus: Bus, journal: Journal, path: Path) -> str:
+    _rewrite(bus, journal, path, back=False)
+    left = []
+    for item in journal.files:
+        try:
+            put(item)
+        except OSError as error:
+            left.append(f"{item.target}: {error}")
+    if left:
+        raise EepromError(sentence("a broken-off change could not be finished", got="; ".join(left), do="then again"))
+    journals.drop(path)
+    return f"a change that broke off ({journal.date}) was complete in the servos: its files are in place now"
+
+
+def _take_back(bus: Bus, journal: Journal, path: Path) -> str:
+    _rewrite(bus, journal, path, back=True)
+    left = tuple(filter(None, map(undo, journal.files)))
+    journals.drop(path)
+    text = f"a change that broke off ({journal.date}) was undone: the servos hold what they held before"
+    return "; ".join((text, *left))
+
+
+def _rewrite(bus: Bus, journal: Journal, path: Path, *, back: bool) -> None:
+    """Old (`back`) or new values into every servo, even where they read right: they may not be there to stay."""
+    wanted = [
+        dataclasses.replace(change, new=change.old, old=change.new) if back else change for change in journal.changes
+    ]
+    try:
+        eeprom.Transaction(bus, wanted).write()
+    except (ServoError, PortError) as error:
+        what = f"a change of this arm's servos broke off ({journal.date}) and could not be undone: {error}"
+        raise EepromError(
+            sentence(what, do=f"connect the arm and its power again, then again ({path} stays)")
+        ) from error
