@@ -18,7 +18,7 @@ from firmware_bridge.errors import (
 )
 from firmware_bridge.launch import BridgeHandle, start_bridge
 from firmware_bridge.link import BridgeClient, connect_bridge
-from firmware_bridge.messages import FRAME, UNITS, Chunk, Info, Reply, Status
+from firmware_bridge.messages import FRAME, UNITS, Chunk, Info, Reply, Status, Wire
 from firmware_bridge.registry import Running, all_running, find_running
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Running",
     "Status",
     "Timing",
+    "Wire",
     "all_running",
     "connect_bridge",
     "find_running",

@@ -2,7 +2,7 @@
 
 Takes a Place (what does not change over takeovers), a Birth (where this one begins) and the pulse to the
 supervisor. Says `ready` with the endpoint, or `error` with the class and text; at the end `stopped` with where
-the arm is left. Words to it: hello, heartbeat, arm, rearm, pause, resume, estop, cut, park,
+the arm is left. Words to it: hello, wire, heartbeat, arm, rearm, pause, resume, estop, cut, park,
 shutdown [park|hold|limp], and chunks.
 """
 

@@ -45,6 +45,7 @@ class Facts:
     calibration: str  # path, "shipped" for a virtual arm
     fingerprint: str  # of that calibration
     report: tuple[str, ...]  # what was written or left alone at connect, for people
+    firmware: tuple[str, ...] = ()  # of each servo, "3.10"; "" where it did not tell
 
 
 class Driver(Protocol):
@@ -74,6 +75,10 @@ class Driver(Protocol):
 
     def torque_off(self) -> None:
         """Torque off, verified. Raises ServoError."""
+
+    def missed(self) -> tuple[int, ...]:
+        """Answers of each servo so far that did not come intact in time, [D]; each try counts, also one repeated
+        with success. For judging a cable: `read` alone says whether a joint is known now."""
 
     def close(self) -> None:
         """Give the port back. Motors that need a word to be safe without a host get it here."""

@@ -18,7 +18,7 @@ import zmq
 from firmware_bridge.curve import identify
 from firmware_bridge.endpoints import reachable
 from firmware_bridge.errors import BridgeGone, from_wire, sentence
-from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, pack, unpack
+from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, Wire, pack, unpack
 from firmware_bridge.registry import all_running, find_running
 
 HEARTBEAT_S = 0.1  # how often reading statuses also tells the bridge that its driver lives
@@ -133,6 +133,14 @@ class BridgeClient:
         with self._lock:
             self.info = self._hello()
             return self.info
+
+    def wire(self) -> Wire:
+        """How the servos' wire does so far, and their firmware. Raises BridgeGone."""
+        with self._lock:
+            answer = self._exchange(Command("wire"))
+        if not isinstance(answer, Wire):
+            raise BridgeGone(self._gone(f"answered {type(answer).__name__} to wire"))
+        return answer
 
     def heartbeat(self) -> None:
         """Tell the bridge that its driver lives, without an answer; the status calls do it too."""

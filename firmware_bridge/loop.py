@@ -20,7 +20,7 @@ import numpy as np
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.driver import ArmState, Driver
 from firmware_bridge.errors import BridgeError, ChunkRefused, PortLost, to_wire
-from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status
+from firmware_bridge.messages import Chunk, Command, Info, Message, Reply, Status, Wire
 from firmware_bridge.pulse import Pulse
 from firmware_bridge.punctual import Grid, Lateness
 from firmware_bridge.replug import Replug
@@ -153,6 +153,8 @@ class Loop:
                 return None
             if isinstance(message, Command) and message.name == "hello":
                 return self.info
+            if isinstance(message, Command) and message.name == "wire":
+                return Wire(self.counts.seq, self.arm.missed(), self.arm.facts.firmware)
             return self._reply(self._obey(client, message, now))
         except BridgeError as error:
             return self._reply(error)

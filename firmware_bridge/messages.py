@@ -143,7 +143,16 @@ class Info:
     pid: int
 
 
-KINDS: tuple[type[Any], ...] = (Chunk, Status, Command, Reply, Info)
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How the servos' wire does, and what they run; the answer to Command("wire")."""
+
+    seq: int  # of the newest status when it was answered
+    missed: tuple[int, ...]  # [D] answers so far that did not come intact in time, each try counted
+    firmware: tuple[str, ...]  # [D] "3.10"; "" where a servo did not tell; () before anybody asked
+
+
+KINDS: tuple[type[Any], ...] = (Chunk, Status, Command, Reply, Info, Wire)
 _BY_NAME = {kind.__name__: kind for kind in KINDS}
 _FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in KINDS}
 # What a field's annotation admits on the wire; a whole number may stand for a float.
@@ -156,7 +165,7 @@ _KINDS_OF: dict[str, tuple[type, ...]] = {
     "Array": (np.ndarray,),
     "npt.NDArray": (np.ndarray,),
 }
-Message = Chunk | Status | Command | Reply | Info
+Message = Chunk | Status | Command | Reply | Info | Wire
 
 
 def schema_hash(kinds: tuple[type[Any], ...] = KINDS) -> str:

@@ -90,6 +90,9 @@ class DamiaoArm:
             fresh=fresh,
         )
 
+    def missed(self) -> tuple[int, ...]:
+        return tuple(self.chain.missed)
+
     def look(self) -> npt.NDArray[np.bool_]:
         """Take the newest feedback into account; which motors' is fresh, [D]."""
         now = time.monotonic()

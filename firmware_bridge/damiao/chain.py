@@ -57,6 +57,7 @@ class Chain:
         self._masters = {(row.bus, row.master): index for index, row in enumerate(addresses)}
         self._ids = {(row.bus, row.id): index for index, row in enumerate(addresses)}
         self._asking: _Asking | None = None
+        self.missed = [0] * len(addresses)  # requests so far that were not answered in time
         self._heard = [0] * len(addresses)  # answers so far
         self._posted: dict[int, int] = {}  # whom the newest round asked, and what they had answered before
 
@@ -92,10 +93,12 @@ class Chain:
             if waiting is None:
                 return
             if now >= until:
+                self._miss()
                 self.owed.give_up(now)
                 return
             bus = self.addresses[waiting].bus
             if bus in self.lost:
+                self._miss()
                 self.owed.give_up(now)
                 return
             self._guarded(bus, lambda wire: wire.wait(until))
@@ -147,6 +150,11 @@ class Chain:
         """A motor whose answer may still come; in quarantine any answer will do."""
         silent = (index for index, before in self._posted.items() if self._heard[index] == before)
         return next(silent, self.owed.waiting())
+
+    def _miss(self) -> None:
+        for index, before in self._posted.items():
+            self.missed[index] += self._heard[index] == before
+        self._posted = {}  # counted once
 
     def _guarded(self, bus: int, work: Callable[[Wire], bool | None]) -> bool:
         """`work` on a bus that may be gone. Raises PortLost when no bus is left."""

@@ -183,8 +183,8 @@ def _facts(
     report.append("watchdog of the motors: " + ", ".join(f"{seconds * 1000:.0f} ms" for seconds in watchdogs))
     if watchdogs[0] <= arm.robot.hang_s:
         report.append(f"it bites before a bridge that hangs is replaced ({arm.robot.hang_s * 1000:.0f} ms)")
-    firmware = sorted({int(row["sw_ver"]) for row in values if "sw_ver" in row})
-    report.append("firmware of the motors: " + (", ".join(map(str, firmware)) or "not told"))
+    firmware = tuple(str(int(row["sw_ver"])) if "sw_ver" in row else "" for row in values)
+    report.append("firmware of the motors: " + (", ".join(sorted({*firmware} - {""})) or "not told"))
     on = [name for name, state in named if state == nibbles.ENABLED]
     if on and len(on) < count:
         report.append(f"enabled: {', '.join(on)}; the others are left as they are")
@@ -193,4 +193,5 @@ def _facts(
         report.append(f"lost their host earlier, arming clears it: {', '.join(lost)}")
     unbounded = np.full(count, np.inf)
     torque = "on" if on else "off"
-    return Facts(-unbounded, unbounded, torque, calibration.source, calibration.fingerprint, tuple(report))
+    source, fingerprint = calibration.source, calibration.fingerprint
+    return Facts(-unbounded, unbounded, torque, source, fingerprint, tuple(report), firmware)

@@ -155,7 +155,8 @@ class StsArm:
         if holding and limp:
             report += (f"torque is on in {self._of(holding)}, off in {self._of(limp)}: the arm holds only in part",)
         torque = "on" if holding else "off"
-        self.facts = Facts(lower, upper, torque, self.calibration.source, self.calibration.fingerprint, report)
+        source, fingerprint = self.calibration.source, self.calibration.fingerprint
+        self.facts = Facts(lower, upper, torque, source, fingerprint, report, self._firmware())
 
     # -- each tick
 
@@ -201,6 +202,9 @@ class StsArm:
     def hold(self, support: float = 1.0) -> None:
         """Sends nothing: the servos hold by themselves, and a goal write would turn a lost torque on again."""
 
+    def missed(self) -> tuple[int, ...]:
+        return tuple(self.bus.counters.missed[servo] for servo in self.ids)
+
     def close(self) -> None:
         self.bus.close()
 
@@ -234,6 +238,13 @@ class StsArm:
         servo = self.ids[row]
         who = f"{self.names[row]} (servo {servo})"
         return alarm_text(who, bits, self._block.rows[row], self.memory.image.get(servo))
+
+    def _firmware(self) -> tuple[str, ...]:
+        return tuple(self._version(servo) if servo in self.memory.image else "" for servo in self.ids)
+
+    def _version(self, servo: int) -> str:
+        major, minor = (self.memory.value(servo, f"Firmware_{part}_Version") for part in ("Major", "Minor"))
+        return f"{major}.{minor}"
 
     def _holding(self) -> list[int]:
         register = REGISTERS["Torque_Enable"]

@@ -7,9 +7,10 @@ hide the others. Knows registers only as rows with an address; nothing of joints
 
 from __future__ import annotations
 
+import collections
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firmware_bridge.errors import CorruptAnswer, NoAnswer, ServoWrong, sentence
 from firmware_bridge.sts import protocol
@@ -31,6 +32,7 @@ class Counters:
     silent: int = 0  # answers that did not come within their deadline
     corrupt: int = 0  # frames with a wrong checksum
     stray_bytes: int = 0  # bytes found before a request, or between frames
+    missed: collections.Counter[int] = field(default_factory=collections.Counter)  # servo -> silent or corrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Bus:
                 self._debts.answered(length, (servo,), self.clock())
                 return frames[0]
             self.counters.silent += 1
+            self.counters.missed[servo] += 1
             self._debts.unanswered(length, (servo,), self.clock())
             corrupt = corrupt or bool(parser.garbage or parser.pending)
         self.settle()
@@ -184,6 +187,7 @@ class Bus:
         if len(frames) < len(ask.servos):
             missing = [servo for servo in ask.servos if servo not in frames]
             self.counters.silent += len(missing)
+            self.counters.missed.update(missing)
             self._debts.unanswered(ask.length, missing, self.clock())
         return frames
 

@@ -11,7 +11,7 @@ import pytest
 
 from firmware_bridge.config import BridgeConfig, Timing
 from firmware_bridge.loop import Loop
-from firmware_bridge.messages import FRAME, UNITS, Chunk, Command, Reply
+from firmware_bridge.messages import FRAME, UNITS, Chunk, Command, Reply, Wire
 from firmware_bridge.robots import find
 from firmware_bridge.rules import make_info, make_rules
 from firmware_bridge.safety.chunks import Door, Mailbox
@@ -118,3 +118,19 @@ def test_a_status_that_cannot_be_published_is_a_fault_and_the_loop_goes_on(
     monkeypatch.undo()
     loop.tick()
     assert say(loop, "rearm").ok
+
+
+def test_the_wire_counts_what_a_retry_hides(loop: Loop, port: VirtualPort) -> None:
+    """A reading whose second try succeeds is fresh: only the count shows a bad cable."""
+    loop.arm.connect()
+    loop.arm.learn(())
+    loop.tick()
+    before = loop.answer(b"client", Command("wire"))
+    port.bus.faults[3].corrupt = 1
+    port.bus.faults[5].drop = 2
+    loop.tick()
+    after = loop.answer(b"client", Command("wire"))
+    assert isinstance(before, Wire) and isinstance(after, Wire)
+    assert before.missed == (0,) * 6 and after.missed == (0, 0, 1, 0, 2, 0)
+    assert after.firmware == ("3.6",) * 6
+    assert loop._state is not None and loop._state.fresh.tolist() == [True] * 4 + [False, True]
