@@ -37,13 +37,15 @@ class Travel:
         return self.width + self.wide
 
 
-# Stops are those of the models' meshes (kinematics/so101.py: the elbow's middle is the middle of its sweep). Real
-# grippers open further than the model's, and wrists flex further: soft parts, other screws.
+# Stops are those of the models' meshes (kinematics/so101.py: the elbow's middle is the middle of its sweep). The
+# tolerances are those of 30 published calibration files of real arms (docs/calibration.md): pans turn 20 degrees and
+# wrists 15 degrees further than the models say, followers' grippers open to 128 degrees and leaders' to 105. All that
+# were swept from stop to stop fit, and a joint that was swept to 60 % of its way does not.
 TRAVEL: Mapping[str, Travel] = {
-    "shoulder_pan": Travel(-110.0, 110.0, short=30.0, wide=25.0),
-    "shoulder_lift": Travel(-100.0, 100.0, short=25.0, wide=20.0),
-    "elbow_flex": Travel(-96.8, 96.8, short=25.0, wide=22.0),
-    "wrist_flex": Travel(-95.0, 95.0, short=25.0, wide=22.0),
+    "shoulder_pan": Travel(-110.0, 110.0, short=45.0, wide=32.0),
+    "shoulder_lift": Travel(-100.0, 100.0, short=32.0, wide=30.0),
+    "elbow_flex": Travel(-96.8, 96.8, short=28.6, wide=24.4),
+    "wrist_flex": Travel(-95.0, 95.0, short=28.0, wide=40.0),
     "wrist_roll": Travel(-157.2, 162.8, free=True),
-    "gripper": Travel(0.0, 110.0, short=25.0, wide=35.0),
+    "gripper": Travel(0.0, 110.0, short=25.0, wide=38.0),
 }
