@@ -44,6 +44,7 @@ class Profile:
     max_observation_age_s: float | None = None
     floor_m: float | bool | None = None  # False: no floor
     self_collision: bool | None = None
+    mechanics: bool | None = None
     gripper: str = ""
     endpoint: str = ""
     keys: str = ""
@@ -176,6 +177,7 @@ def to_bridge_config(profile: Profile, live: bool, *, named: bool = True) -> Bri
         "acceleration": profile.acceleration,
         "lead": profile.lead,
         "self_collision": profile.self_collision,
+        "mechanics": profile.mechanics,
     }
     timing: dict[str, Any] = {"rate_hz": profile.rate_hz, "max_observation_age_s": profile.max_observation_age_s}
     given = {key: value for key, value in given.items() if value is not None}

@@ -38,6 +38,7 @@ KEYS: dict[str, Key] = {
     "max_observation_age_s": Key("positive", "chunks predicted from an older observation are refused"),
     "floor_m": Key("height", "height of the table above the arm's base, or false: no floor"),
     "self_collision": Key("flag", "keep the links off each other"),
+    "mechanics": Key("flag", "compare the calibrated ranges with the arm's mechanics"),
     "gripper": Key("text", "type of a YAM's gripper"),
     "endpoint": Key("text", "ipc:// or tcp://ADDRESS:PORT of the bridge"),
     "keys": Key("text", "folder of CURVE keys, for an endpoint that other machines reach"),

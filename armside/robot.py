@@ -154,6 +154,7 @@ def default_values(profile: Profile) -> dict[str, Any]:
         "max_observation_age_s": config.timing.max_observation_age_s,
         "floor_m": config.floor,
         "self_collision": config.self_collision,
+        "mechanics": config.mechanics,
     }
     tables = {
         "limits": dict(robot.limits),

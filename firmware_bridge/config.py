@@ -60,6 +60,7 @@ class BridgeConfig:
     floor: float | None = -0.01  # m, height of the table above the arm's base; None: no floor
     keep_out: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # name -> x0 y0 z0 x1 y1 z1, m
     self_collision: bool = True
+    mechanics: bool = True  # refuse a calibration or a pose that no such arm can have; off for a modified arm
     bases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # "left" -> x y z yaw; m, rad
     levels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # quantity -> warn, limit, stop
     gripper: str = ""  # of a YAM: its type, damiao/grippers.py; "" = the usual one

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.driver import ArmState, Facts
-from firmware_bridge.errors import CalibrationMismatch, ServoMissing, ServoWrong, sentence
+from firmware_bridge.errors import CalibrationImplausible, CalibrationMismatch, ServoMissing, ServoWrong, sentence
 from firmware_bridge.robot import Robot
+from firmware_bridge.sts import plausible
 from firmware_bridge.sts.alarms import alarm_text
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.calibration import Calibration
@@ -111,6 +112,28 @@ class StsArm:
                 )
             )
         self.memory.watch(wanted)
+
+    def refuse_implausible(self) -> None:
+        """Compare the calibration with the arm's mechanics, and where it stands with its ranges.
+
+        For the first connect: after a takeover or a replug the arm may hold anything, and was asked before.
+        Raises CalibrationImplausible, NoAnswer.
+        """
+        found = plausible.problems(self.calibration, self.robot.grippers)
+        what = f"the calibration {self.calibration.source} cannot be this arm's"
+        if not found:
+            found = plausible.standing(self._positions(), self.calibration)
+            what = f"this arm cannot stand where the calibration {self.calibration.source} says it stands"
+        if found:
+            do = "calibrate it again; an arm with other mechanics: mechanics = false in its profile"
+            raise CalibrationImplausible(sentence(what, got=plausible.text(found), do=do))
+
+    def _positions(self) -> dict[str, int]:
+        register = REGISTERS["Present_Position"]
+        answer = self.bus.sync_read(register.address, register.length, self.ids)
+        if answer.missing:
+            raise no_answer("Present_Position", answer.missing)
+        return {name: register.decode(answer.frames[servo].data) for name, servo in self._named()}
 
     # -- settings; only for an arm that may move
 

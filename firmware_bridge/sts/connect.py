@@ -25,6 +25,8 @@ def open_arm(
             arm.connect()
         else:
             arm.connect()
+            if config.mechanics:
+                arm.refuse_implausible()
             report = arm.configure() if config.may_move else ()
         arm.learn(report)
         return arm
