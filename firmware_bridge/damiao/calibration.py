@@ -48,7 +48,7 @@ class GripperCalibration:
     """A gripper's ends. Raises CalibrationError."""
 
     closed: float  # motor rad
-    open: float  # motor rad; smaller than closed in every known type
+    open: float  # motor rad; smaller than closed in most types, see grippers.py
     serial: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,9 +73,10 @@ class Calibration:
         for name, row in self.joints:
             if isinstance(row, GripperCalibration):
                 low, high = (ratio * self.gripper.stroke for ratio in STROKE_RATIO)
-                way = row.closed - row.open
+                way = (row.open - row.closed) * self.gripper.opens
                 if not low <= way <= high:
-                    what = f"way of {name} in {self.source}, closed - open of a {self.gripper.name}"
+                    side = "open - closed" if self.gripper.opens > 0 else "closed - open"
+                    what = f"way of {name} in {self.source}, {side} of a {self.gripper.name}"
                     raise CalibrationError(sentence(what, expected=f"{low:.2f}..{high:.2f} rad", got=way, do=REDO))
 
     def __getitem__(self, name: str) -> Row:
@@ -85,6 +86,10 @@ class Calibration:
     def fingerprint(self) -> str:
         """12 hex digits over all numbers."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps(self.to_dict(), indent=4) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """What the file holds."""
@@ -108,7 +113,7 @@ def shipped(robot: Robot, gripper: str = "") -> Calibration:
     """The calibration of the virtual arm. Raises ConfigError for an unknown gripper."""
     kind = grippers.find(gripper)
     rows = tuple(
-        (name, GripperCalibration(0.0, -kind.stroke) if name in robot.grippers else JointCalibration())
+        (name, GripperCalibration(0.0, kind.opens * kind.stroke) if name in robot.grippers else JointCalibration())
         for name in robot.joints
     )
     return Calibration(robot.name, kind, rows, SHIPPED)

@@ -18,7 +18,7 @@ from firmware_bridge.damiao.registers import BY_NUMBER, MASTER_OFFSET, MIT_MODE,
 
 STEP_S = 0.001
 MAX_STEP_S = 2.0  # whoever sleeps longer finds a shaft that moved for so long only
-FRICTION = 0.3  # N m s/rad of an idle gear
+FRICTION = 0.3  # N m s/rad of an idle gear, where nothing else is set
 BRAKE = 8.0  # N m s/rad after a lost communication
 CONTACT_NEAR, CONTACT_FAR = 0.05, 0.15  # rad: how near to rest the table carries the joint
 IDLE = Mit(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -52,6 +52,7 @@ class VirtualMotor:
         self.voltage = 24.0
         self.mos = self.rotor = 32  # degrees Celsius
         self.nibble = nibbles.DISABLED
+        self.friction = FRICTION
         self.command = IDLE
         self.answers: set[int] = set(REGISTERS_ANSWERED)
         self._zero = 0.0  # shaft angle that reads as 0
@@ -123,7 +124,7 @@ class VirtualMotor:
 
     def _step(self, dt: float, load: Load) -> None:
         command = self.command if self.enabled else IDLE
-        brake = BRAKE if self.nibble == nibbles.COMMUNICATION_LOST else FRICTION
+        brake = BRAKE if self.nibble == nibbles.COMMUNICATION_LOST else self.friction
         full = self.registers["TMAX"]
         pull = command.kp * (command.position - self.position) + command.kd * (command.velocity - self.speed)
         self.torque = max(-full, min(full, pull + command.torque))

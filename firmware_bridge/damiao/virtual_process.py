@@ -9,6 +9,8 @@ demos, answered by one JSON line:
     {"do": "set", "motor": "joint_3", "mos": 120, "voltage": 10.0}    mos, rotor, voltage, nibble
     {"do": "write", "motor": "joint_3", "name": "TIMEOUT", "value": 0}
     {"do": "place", "motor": "joint_2", "joint": 1.2}                 rad, gripper 0..1
+    {"do": "hand", "joints": {"joint_2": 0.4}, "speed": 3.0}          hands move it there and hold it; null lets go
+    {"do": "stop", "motor": "gripper", "low": 0.4, "high": 1.0}       something is in its way
     {"do": "reboot", "motor": "joint_3"}
     {"do": "report"}                                                  frames, motors, journal
 """
@@ -35,6 +37,7 @@ from firmware_bridge.damiao.nibbles import meaning
 from firmware_bridge.damiao.registers import REGISTERS, TIMEOUT_UNIT_S
 from firmware_bridge.damiao.virtual_arm import VirtualArm
 from firmware_bridge.damiao.virtual_can import VirtualCan, VirtualChannel
+from firmware_bridge.damiao.virtual_motor import FRICTION
 from firmware_bridge.damiao.virtual_slcan import VirtualSlcan
 from firmware_bridge.errors import PortError
 
@@ -58,6 +61,8 @@ class VirtualProcess:
             "set": self._set,
             "write": self._write,
             "place": self._place,
+            "hand": self._hand,
+            "stop": self._stop,
             "reboot": self._reboot,
             "report": self._report,
         }
@@ -95,6 +100,14 @@ class VirtualProcess:
         self.arm.place(self._index(motor), joint)
         return {"ok": True}
 
+    def _hand(self, joints: dict[str, float | None], speed: float = 3.0) -> dict[str, Any]:
+        self.arm.hand(joints, speed)
+        return {"ok": True}
+
+    def _stop(self, motor: str, low: float, high: float) -> dict[str, Any]:
+        self.arm.stop(motor, low, high)
+        return {"ok": True}
+
     def _reboot(self, motor: str) -> dict[str, Any]:
         self.arm.motors[self._index(motor)].reboot()
         return {"ok": True}
@@ -123,8 +136,9 @@ def main() -> int:
         calibration = calibrations.load(options.calibration, robot)
     else:
         calibration = calibrations.shipped(robot, options.gripper)
-    process = VirtualProcess(VirtualArm(robot, calibration))
+    process = VirtualProcess(VirtualArm(robot, calibration, reversed=options.reversed))
     for motor in process.arm.motors:
+        motor.friction = options.friction
         motor.registers["TIMEOUT"] = motor.saved["TIMEOUT"] = round(options.timeout_ms / 1000.0 / TIMEOUT_UNIT_S)
     # Ctrl-C in the terminal is for whoever runs the arm; motors go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -174,6 +188,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calibration", default="", help="the arm's file, see damiao/calibration.py")
     parser.add_argument("--gripper", default="", help="its type where no calibration says it")
     parser.add_argument("--timeout-ms", type=float, default=400.0, help="the motors' watchdog; 0 switches it off")
+    parser.add_argument("--reversed", nargs="*", default=[], metavar="JOINT", help="their motors turn the other way")
+    parser.add_argument("--friction", type=float, default=FRICTION, metavar="N M S/RAD", help="of each motor's gear")
     parser.add_argument("--link", default="auto", choices=("auto", "udp_multicast", "slcan"))
     return parser.parse_args()
 
