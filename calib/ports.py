@@ -124,8 +124,10 @@ def usb_of(device: Path) -> Usb | None:
     place = Path(os.path.realpath(device))
     for folder in (place, *place.parents):
         if (folder / "idVendor").is_file():
-            words = [_line(folder / key) for key in ("idVendor", "idProduct", "serial", "product")]
-            return Usb(*words, socket=folder.name)
+            vendor, product, serial, name = (
+                _line(folder / key) for key in ("idVendor", "idProduct", "serial", "product")
+            )
+            return Usb(vendor, product, serial, name, folder.name)
     return None
 
 

@@ -1,0 +1,262 @@
+"""Every motor of an SO arm gets its id, one at a time, and at the end all are seen together.
+
+Takes a Person, an AnyBaud and a Plan, gives a Result. Goes on where it stopped; a motor that is set already is left
+as it is. Whatever ends it, the motor at hand has its old id or its new one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass
+
+from calib.person import NO, YES, JointRow, LiveView, Person, Question
+from calib.setup.any_baud import USUAL, AnyBaud
+from calib.setup.assign import assign, is_set
+from calib.setup.chain import WHERE, Link, chain_of, silent_text, working_order
+from calib.setup.cycle import SKIP, Cycle, power_cycle
+from calib.setup.progress import FOUND, UNCHECKED, VERIFIED, WRITTEN, Done, Progress
+from calib.setup.servos import MODELS, Found, Servo, find_servos
+from firmware_bridge.errors import (
+    BridgeError,
+    CorruptAnswer,
+    NoAnswer,
+    PortError,
+    ServoDuplicate,
+    ServoMissing,
+    ServoWrong,
+    sentence,
+)
+from firmware_bridge.robot import Robot
+from firmware_bridge.sts.robots import servos_of
+
+FACTORY_ID = 1
+POLL_S = 0.1
+PERSON_WAIT_S = 6.0  # for a motor that is not there although Enter was pressed; then it is asked again
+RETRIED = (PortError, ServoDuplicate, ServoWrong, NoAnswer, CorruptAnswer)  # hands can mend it
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done."""
+
+    robot: Robot
+    only: str = ""  # one joint; "": all
+    cycle: bool = True  # with the power-cycle check
+    wait_s: float = 60.0  # for hands, where nobody can be asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known at the end."""
+
+    joints: dict[str, Done]
+    seen: tuple[int, ...] | None  # ids that answered together; None: not asked
+    written: tuple[str, ...]  # joints whose servo was written now
+
+
+def run(person: Person, port: AnyBaud, plan: Plan, progress: Progress) -> Result:
+    """All of it. Raises Cancelled, EepromError, ServoMissing, and what cannot be waited for."""
+    return _Setup(person, port, plan, progress).run()
+
+
+class _Setup:
+    def __init__(self, person: Person, port: AnyBaud, plan: Plan, progress: Progress) -> None:
+        self.person, self.port, self.plan, self.progress = person, port, plan, progress
+        row = servos_of(plan.robot)
+        self.chain = chain_of(plan.robot.joints, row.ids)
+        self.model = row.model
+        self.written: list[str] = []
+        self.message = ""
+
+    def run(self) -> Result:
+        if not self.plan.only:
+            if self.progress.complete:
+                self.person.tell("the arm of this name is set up already; beginning again, for another one")
+                self.progress.forget()
+            if self._all_set():
+                return self._result(tuple(link.id for link in self.chain))
+        for link in working_order(self.chain):
+            done = self.progress.joints.get(link.joint)
+            if self.plan.only not in ("", link.joint):
+                continue
+            if done is not None and done.settled and not self.plan.only:
+                self.person.tell(f"{link.joint}: id {done.id}, {done.how} on {done.time}; --restart does it again")
+                continue
+            self._one(link)
+        return self._result(self._together())
+
+    def _result(self, seen: tuple[int, ...] | None) -> Result:
+        firmwares = {done.firmware for done in self.progress.joints.values()}
+        if len(firmwares) > 1:
+            each = ", ".join(f"{name} {done.firmware}" for name, done in self.progress.joints.items())
+            self.person.tell(f"the firmware differs: {each}. It works here; LeRobot refuses such an arm")
+        return Result(dict(self.progress.joints), seen, tuple(self.written))
+
+    # -- an arm that needs nothing
+
+    def _all_set(self) -> bool:
+        """Whether the whole arm is connected and each servo has its id."""
+        try:
+            servos = find_servos(self.port, (USUAL,)).servos
+        except (ServoDuplicate, NoAnswer, CorruptAnswer):
+            return False
+        by_id = {servo.id: servo for servo in servos}
+        if len(servos) != len(self.chain) or not all(link.id in by_id for link in self.chain):
+            return False
+        if not all(is_set(servo, servo.id) and servo.model == self.model for servo in servos):
+            return False
+        for link in self.chain:
+            self._note(link, by_id[link.id], FOUND)
+        self.progress.finish()
+        self.person.tell(f"all {len(self.chain)} motors answer, each with its own id: nothing is written")
+        return True
+
+    # -- one motor
+
+    def _one(self, link: Link) -> None:
+        servo = self._connected(link)
+        pending = self.progress.joints.get(link.joint)
+        if is_set(servo, link.id) and not (pending is not None and pending.how == WRITTEN):
+            self.person.tell(f"{link.joint}: {servo}; is set already")
+            self._note(link, servo, FOUND)
+            return
+        if not is_set(servo, link.id):
+            self.person.tell(f"{link.joint}: {servo}; gets id {link.id}")
+            servo = assign(self.port, servo, link.id)
+            self.written.append(link.joint)
+            self._note(link, servo, WRITTEN)
+        after = self._cycled(link, servo) if self.plan.cycle else None
+        self._note(link, after or servo, VERIFIED if after else UNCHECKED)
+        said = "seen again after a power-off" if after else "not checked with a power-off"
+        self.person.tell(f"{link.joint}: id {link.id} at {USUAL} baud, {said}")
+
+    def _cycled(self, link: Link, servo: Servo) -> Servo | None:
+        return power_cycle(self.person, self.port, Cycle(link.joint, servo, self._wait_s))
+
+    @property
+    def _wait_s(self) -> float:
+        return self.plan.wait_s if self.person.alone else max(PERSON_WAIT_S, self.plan.wait_s / 2)
+
+    def _connected(self, link: Link) -> Servo:
+        """The one motor that is connected, when it may be this joint's. Raises what was wrong last, Cancelled."""
+        text = (
+            f"Connect only the {link.joint} motor to the board ({WHERE[link.joint]}), its supply on; then press Enter."
+        )
+        while True:
+            self.person.ask(Question(f"motor.{link.joint}", text, options=(YES,)))
+            give_up = time.monotonic() + (self.plan.wait_s if self.person.alone else PERSON_WAIT_S)
+            trouble: BridgeError | None = None
+            while trouble is None or time.monotonic() < give_up:
+                try:
+                    servo = self._only(link)
+                    if self._agreed(link, servo):
+                        return servo
+                    trouble = ServoWrong(f"{servo} is not to become {link.joint}")
+                except RETRIED as error:
+                    trouble = error
+                    if isinstance(error, PortError):
+                        self.port.close()
+                self._show(link, str(trouble))
+                self.person.hear()
+                time.sleep(POLL_S)
+            if self.person.alone:
+                raise trouble
+            self.person.tell(str(trouble))
+
+    def _only(self, link: Link) -> Servo:
+        found = find_servos(self.port)
+        self._refuse_company(link, found)
+        servo = found.servos[0]
+        if servo.model != self.model:
+            wanted = f"{MODELS.get(self.model, '')} ({self.model})"
+            do = f"connect a motor of a {self.plan.robot.name}"
+            raise ServoWrong(sentence(f"another kind of motor, id {servo.id}", expected=wanted, got=servo, do=do))
+        owner = next((name for name, done in self.progress.joints.items() if done.id == servo.id), "")
+        if owner not in ("", link.joint) and servo.id != FACTORY_ID and not self.plan.only:
+            do = f"unplug it and connect the {link.joint} motor"
+            what = f"this is the {owner} motor, it has its id already"
+            raise ServoWrong(sentence(what, expected=f"the {link.joint} motor", got=servo, do=do))
+        return servo
+
+    def _refuse_company(self, link: Link, found: Found) -> None:
+        if not found.servos:
+            mute = f", except at {', '.join(map(str, found.mute))}, which this adapter cannot do" if found.mute else ""
+            do = "check the motor's plug, the power supply of the board, and its jumpers (USB, not UART)"
+            what = f"no motor answers at any baud rate{mute}"
+            raise NoAnswer(sentence(what, expected=f"the {link.joint} motor", got="silence", do=do))
+        if len(found.servos) > 1:
+            do = f"disconnect the others: only the {link.joint} motor may be on the board"
+            got = "; ".join(map(str, found.servos))
+            raise ServoDuplicate(sentence(f"{len(found.servos)} motors answer", expected="one", got=got, do=do))
+
+    def _agreed(self, link: Link, servo: Servo) -> bool:
+        """A motor with another joint's id may be the wrong one in the hand."""
+        if servo.id in (FACTORY_ID, link.id):
+            return True
+        other = next((row.joint for row in self.chain if row.id == servo.id), "")
+        whose = f"the id of {other}" if other else "an id that no joint has"
+        text = f"This motor has id {servo.id}, {whose}. Is it the {link.joint} motor all the same?"
+        return self.person.ask(Question(f"motor.{link.joint}.other", text, usual=NO)) == YES
+
+    # -- all of them
+
+    def _together(self) -> tuple[int, ...] | None:
+        if not all(link.joint in self.progress.joints for link in self.chain) and not self.plan.only:
+            return None
+        text = "Connect all motors in the chain, from the board to the gripper, the supply on; then press Enter."
+        wait_s = self.plan.wait_s if self.person.alone else PERSON_WAIT_S
+        while True:
+            if self.person.ask(Question("chain", text, options=(YES, SKIP))) == SKIP:
+                self.person.tell("all together: not checked")
+                return None
+            give_up = time.monotonic() + wait_s
+            while True:
+                trouble = self._look_together()
+                if trouble is None:
+                    self.progress.finish()
+                    self.person.tell(f"all {len(self.chain)} motors answer, each with its own id")
+                    return tuple(link.id for link in self.chain)
+                if time.monotonic() >= give_up:
+                    break
+                self._show(None, str(trouble))
+                self.person.hear()
+                time.sleep(POLL_S)
+            if self.person.alone:
+                raise trouble
+            self.person.tell(str(trouble))
+
+    def _look_together(self) -> BridgeError | None:
+        try:
+            servos = find_servos(self.port, (USUAL,)).servos
+        except RETRIED as error:
+            if isinstance(error, PortError):
+                self.port.close()
+            return error
+        ids = [servo.id for servo in servos]
+        missing, likely = silent_text(self.chain, ids)
+        if missing:
+            expected = f"ids {', '.join(str(link.id) for link in self.chain)}"
+            got = f"ids {', '.join(map(str, ids)) or 'none'}"
+            return ServoMissing(sentence(f"missing motors: {missing}", expected=expected, got=got, do=likely))
+        strangers = [servo for servo in servos if servo.id not in {link.id for link in self.chain}]
+        if strangers:
+            got = "; ".join(map(str, strangers))
+            return ServoWrong(sentence("a motor that is none of this arm", got=got, do="disconnect it"))
+        return None
+
+    # -- what is told and remembered
+
+    def _note(self, link: Link, servo: Servo, how: str) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        self.progress.note(link.joint, Done(servo.id, how, servo.firmware, servo.model, now))
+
+    def _show(self, link: Link | None, message: str) -> None:
+        rows = []
+        for row in working_order(self.chain):
+            done = self.progress.joints.get(row.joint)
+            state = "good" if done is not None and done.settled else "waiting"
+            note = f"id {done.id}, {done.how}" if done else f"gets id {row.id}"
+            rows.append(JointRow(row.joint, None, None, None, None, state, note))
+        todo = f"connect only the {link.joint} motor" if link else "connect all motors in the chain"
+        self.person.show(LiveView("Ids of the motors", todo, tuple(rows), unit="", message=message))
