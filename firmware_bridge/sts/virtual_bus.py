@@ -7,19 +7,21 @@ write, so that a test can say what reached the servos and in which order.
 from __future__ import annotations
 
 import collections
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from firmware_bridge.sts import protocol
 from firmware_bridge.sts.protocol import BROADCAST, HEADER, OVERHEAD, checksum, make_frame
-from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.registers import EEPROM_SIZE, REGISTERS
 from firmware_bridge.sts.virtual_servo import VirtualServo, touches_goal
 from firmware_bridge.sts.virtual_world import World
 
 JOURNAL = 20_000  # writes kept
 BITS_PER_BYTE = 10  # on the wire
 RETURN_DELAY = REGISTERS["Return_Delay_Time"].address
+EEPROM_START = REGISTERS["ID"].address  # before it nothing can be written
 DELAY_UNIT_S = 2e-6
 
 
@@ -64,10 +66,12 @@ class VirtualBus:
     def __init__(self, servos: Sequence[VirtualServo], world: World) -> None:
         self.servos = list(servos)
         self.world = world
-        self.faults = {servo.servo: Faults() for servo in servos}
+        self._faults = {servo: Faults() for servo in servos}
         self.echo = False
         self.wire_s = 0.0  # each answer arrives that much later, as on a real wire
         self.baud = 0  # bytes take their time at this rate; 0: no time at all
+        self.sag_v = 0.0  # lost in the cables while all motors pull fully
+        self.on_stored: Callable[[VirtualServo], None] | None = None  # after each write that stays in an EEPROM
         self.journal: collections.deque[Written] = collections.deque(maxlen=JOURNAL)
         self.frames: collections.Counter[str] = collections.Counter()
         self.now = -math.inf
@@ -77,12 +81,36 @@ class VirtualBus:
         self._twin_answers = 0
         self._awake: list[VirtualServo] = []  # who hears the frame that is being served
 
+    @property
+    def faults(self) -> dict[int, Faults]:
+        """What goes wrong, by the servos' present ids; servos that share one: see faults_of."""
+        return {servo.servo: faults for servo, faults in self._faults.items()}
+
+    def faults_of(self, servo: VirtualServo) -> Faults:
+        return self._faults[servo]
+
+    def attach(self, servos: Collection[VirtualServo], now: float) -> None:
+        """Only these are on the cable: the others lose their power, those that come get it anew."""
+        for servo in self.servos:
+            if servo in servos and not servo.plugged:
+                servo.restart(now)
+            elif servo not in servos and servo.plugged:
+                servo.unplug()
+
+    def power_cycle(self, now: float, silent_s: float = 0.0) -> None:
+        """Every servo on the cable starts anew, limp and for a while silent."""
+        for servo in self.servos:
+            if servo.plugged:
+                servo.restart(now, silent_s)
+
     def advance(self, now: float) -> None:
         """Let time pass without a request."""
         elapsed = max(0.0, now - self.now) if math.isfinite(self.now) else 0.0
         self.now = max(self.now, now)
         motions = self.world.advance(now, [servo.drive for servo in self.servos])
+        sag = 10.0 * self.sag_v * sum(abs(motion.load) for motion in motions) / len(motions) if self.sag_v else 0.0
         for servo, motion in zip(self.servos, motions, strict=True):
+            servo.body.sag = sag
             servo.tick(motion, elapsed)
         if self._later:
             self._happen(now)
@@ -98,27 +126,30 @@ class VirtualBus:
         def over(at: float) -> None:
             for servo, voltage in zip(self.servos, was, strict=True):
                 servo.voltage = voltage
-                servo.restart(at, silent_s)
+            self.power_cycle(at, silent_s)
 
         for servo in self.servos:
             servo.voltage = 10.0 * volts
         self.later(self.now + sag_s, over)
 
-    def feed(self, data: bytes, now: float) -> list[Outgoing]:
-        """Take host bytes (any cut), let the servos act, return what they answer."""
+    def feed(self, data: bytes, now: float, speed: int = 0) -> list[Outgoing]:
+        """Take host bytes (any cut), let the servos act, return what they answer.
+
+        `speed`: the host's baud rate, which only servos of that rate hear; 0: unknown, all hear.
+        """
         byte_s = BITS_PER_BYTE / self.baud if self.baud else 0.0
         out = [Outgoing(now + len(data) * byte_s, data)] if self.echo else []
         self._pending += data
         while (frame := self._next_frame()) is not None:
             self.advance(now)
             self._free_at = now + len(frame) * byte_s
-            self._awake = [servo for servo in self.servos if self._hears(servo, now)]
+            self._awake = [servo for servo in self.servos if self._hears(servo, now, speed)]
             out += self._serve(frame[2], frame[4], frame[5:-1], now)
         return out
 
-    def _hears(self, servo: VirtualServo, now: float) -> bool:
-        faults = self.faults[servo.servo]
-        if faults.silent or now < servo.dark_until:
+    def _hears(self, servo: VirtualServo, now: float, speed: int) -> bool:
+        faults = self._faults[servo]
+        if faults.silent or now < servo.dark_until or speed not in (0, servo.baud):
             return False
         faults.deaf, missed = max(0, faults.deaf - 1), faults.deaf > 0
         return not missed
@@ -167,23 +198,24 @@ class VirtualBus:
         return [servo for servo in self._awake if target in (servo.servo, BROADCAST)]
 
     def _ping(self, target: int, params: bytes, now: float) -> list[Outgoing]:
-        return [out for servo in self._addressed(target) for out in self._answer(servo, b"", now)]
+        return self._answers([(servo, b"") for servo in self._addressed(target)])
 
     def _read(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         if target == BROADCAST or len(params) != 2:
             return []
-        answers = [self._answer(servo, servo.read(*params), now) for servo in self._addressed(target)]
-        return [out for answer in answers for out in answer]
+        return self._answers([(servo, servo.read(*params)) for servo in self._addressed(target)])
 
     def _write(self, target: int, params: bytes, now: float) -> list[Outgoing]:
-        out = []
         self.frames["goal"] += touches_goal(params[0], len(params) - 1)
+        answering = []
         for servo in self._addressed(target):
             acknowledged = servo.get("Response_Status_Level") and target != BROADCAST
-            answer = self._answer(servo, b"", now) if acknowledged else []
+            starts = servo.starts
             self._store(servo, params[0], params[1:], now)
-            out += answer
-        return out
+            # What happened when it was stored may have cost it its power or its voice.
+            if acknowledged and servo.starts == starts and not self._faults[servo].silent:
+                answering.append((servo, b""))
+        return self._answers(answering, target)
 
     def _reg_write(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         for servo in self._addressed(target):
@@ -199,42 +231,56 @@ class VirtualBus:
 
     def _sync_read(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         address, length, wanted = params[0], params[1], params[2:]
-        by_id = {servo.servo: servo for servo in self._awake}
-        asked = [by_id[servo] for servo in wanted if servo in by_id]
-        answers = [self._answer(servo, servo.read(address, length), now) for servo in asked]
-        return [out for answer in answers for out in answer]
+        asked = [servo for number in wanted for servo in self._awake if servo.servo == number]
+        return self._answers([(servo, servo.read(address, length)) for servo in asked])
 
     def _sync_write(self, target: int, params: bytes, now: float) -> list[Outgoing]:
         address, length = params[0], params[1]
-        by_id = {servo.servo: servo for servo in self._awake}
         for at in range(2, len(params), length + 1):
-            servo = by_id.get(params[at])
-            if servo is not None:
+            for servo in [item for item in self._awake if item.servo == params[at]]:
                 self._store(servo, address, params[at + 1 : at + 1 + length], now)
         self.frames["goal"] += touches_goal(address, length)
         return []
 
     def _store(self, servo: VirtualServo, address: int, data: bytes, now: float) -> None:
         self.journal.append(Written(now, servo.servo, address, data, round(servo.position)))
-        before = servo.servo
-        servo.write(address, data)
-        if servo.servo != before:  # its ID was written
-            self.faults[servo.servo] = self.faults.pop(before)
+        stays = servo.write(address, data) and address + len(data) > EEPROM_START and address < EEPROM_SIZE
+        if stays and self.on_stored is not None:
+            self.on_stored(servo)
 
     # -- answers
 
-    def _answer(self, servo: VirtualServo, data: bytes, now: float) -> list[Outgoing]:
-        faults = self.faults[servo.servo]
+    def _answers(self, answering: Iterable[tuple[VirtualServo, bytes]], name: int = BROADCAST) -> list[Outgoing]:
+        """One after another, servos of one id at once. `name`: the id that a renamed servo still answers as."""
+        together: dict[int, list[tuple[VirtualServo, bytes]]] = {}
+        for servo, data in answering:
+            number = servo.servo if name == BROADCAST or servo.renamed_at_once else name
+            together.setdefault(number, []).append((servo, data))
+        return [out for number, group in together.items() for out in self._answer(number, group)]
+
+    def _answer(self, number: int, group: Sequence[tuple[VirtualServo, bytes]]) -> list[Outgoing]:
+        frames = [(servo, self._frame(number, servo, data)) for servo, data in group]
+        spoken = [(servo, frame) for servo, frame in frames if frame]
+        if not spoken:
+            return []
+        return self._send(spoken[0][0], functools.reduce(_collide, [frame for _, frame in spoken]))
+
+    def _frame(self, number: int, servo: VirtualServo, data: bytes) -> bytes:
+        faults = self._faults[servo]
         if faults.drop > 0:
             faults.drop -= 1
-            return []
-        frame = make_frame(servo.servo, servo.status, data)
+            return b""
+        frame = make_frame(number, servo.status, data)
         if faults.corrupt > 0:
             faults.corrupt -= 1
             frame = frame[:-1] + bytes((frame[-1] ^ 0x55,))
         self._twin_answers += faults.twin_every > 0
         if faults.duplicate or (faults.twin_every and self._twin_answers % faults.twin_every == 0):
-            frame = _collide(frame, make_frame(servo.servo, servo.status, _twin(data)))
+            frame = _collide(frame, make_frame(number, servo.status, _twin(data)))
+        return frame
+
+    def _send(self, servo: VirtualServo, frame: bytes) -> list[Outgoing]:
+        faults = self._faults[servo]
         at = self._free_at + servo.memory[RETURN_DELAY] * DELAY_UNIT_S
         if self.baud:
             at += len(frame) * BITS_PER_BYTE / self.baud

@@ -7,8 +7,11 @@ a process. Knows nothing of what the bytes mean.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
+import struct
+import sys
 import threading
 import time
 import tty
@@ -18,6 +21,9 @@ from types import TracebackType
 from firmware_bridge.sts.virtual_bus import Outgoing, VirtualBus
 
 PATIENCE_S = 5.0  # for the serving thread to obey
+TCGETS2 = 0x802C542A  # Linux: struct termios2, which tells any speed; termios.tcgetattr only those of its table
+TERMIOS2_BYTES = 44  # four flag words, the line, 19 control characters, then input and output speed
+OUTPUT_SPEED_AT = 40
 
 
 class VirtualPort:
@@ -29,18 +35,22 @@ class VirtualPort:
 
     def __init__(self, bus: VirtualBus, link: str = "") -> None:
         self.bus = bus
-        self.lock = threading.Lock()  # held while the bus works; take it to look inside or to break things
+        # Held while the bus works; take it to look inside or to break things. Whoever the bus calls has it already.
+        self.lock = threading.RLock()
+        self.minds_speed = False  # servos hear only what is sent at their own rate, as on a real wire
         self.path = ""
         self._link = link
         self._master = self._slave = -1
         self._wake_read, self._wake_write = os.pipe()
         self._queue: list[Outgoing] = []
         self._thread: threading.Thread | None = None
+        self._server = 0  # the thread that runs `run`
         self._obeyed = threading.Event()
         self._open()
 
     def run(self) -> None:
         """Serve until `stop`."""
+        self._server = threading.get_ident()
         while True:
             wait = None
             if self._queue:
@@ -51,16 +61,14 @@ class VirtualPort:
                 word = os.read(self._wake_read, 1)
                 if word == b"x":
                     return
-                if word == b"u":
-                    self._close()
-                elif self._master < 0:
-                    self._open()
+                self._obey(word)
                 self._obeyed.set()
                 continue
             if self._master in ready:
                 data = os.read(self._master, 4096)
                 with self.lock:
-                    self._queue += self.bus.feed(data, time.monotonic())
+                    speed = host_speed(self._slave) if self.minds_speed else 0
+                    self._queue += self.bus.feed(data, time.monotonic(), speed)
                 self._queue.sort(key=lambda out: out.at)
             self._deliver()
 
@@ -74,10 +82,19 @@ class VirtualPort:
         return self.path
 
     def _tell(self, word: bytes) -> None:
+        if threading.get_ident() == self._server:  # the bus called somebody who pulls the cable
+            self._obey(word)
+            return
         self._obeyed.clear()
         os.write(self._wake_write, word)
         if not self._obeyed.wait(PATIENCE_S):
             raise RuntimeError("the virtual port's thread does not run")
+
+    def _obey(self, word: bytes) -> None:
+        if word == b"u":
+            self._close()
+        elif self._master < 0:
+            self._open()
 
     def _open(self) -> None:
         self._master, self._slave = os.openpty()
@@ -133,3 +150,16 @@ class VirtualPort:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def host_speed(file: int) -> int:
+    """The baud rate that the host has set on the pseudo-terminal `file`; 0 where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    answer = bytearray(TERMIOS2_BYTES)
+    try:
+        fcntl.ioctl(file, TCGETS2, answer)
+    except OSError:
+        return 0
+    (speed,) = struct.unpack_from("=I", answer, OUTPUT_SPEED_AT)
+    return int(speed)

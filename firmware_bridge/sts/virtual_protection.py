@@ -33,9 +33,15 @@ class Body:
     """What the sensors inside see, beside position."""
 
     voltage: float = 74.0  # 0.1 V
+    sag: float = 0.0  # 0.1 V lost in the cables
     temperature: float = 31.0  # degrees Celsius
     ambient: float = 31.0
     heating: float = 0.0  # degrees per s at full load; 0: the temperature stays as it is set
+
+    @property
+    def supply(self) -> float:
+        """0.1 V that arrive"""
+        return self.voltage - self.sag
 
 
 class Protection:
@@ -62,7 +68,7 @@ class Protection:
     def now(self, limits: Limits, body: Body) -> int:
         """Bits that come and go with what causes them."""
         low, high = limits.voltage
-        bits = 0 if low <= body.voltage <= high else VOLTAGE
+        bits = 0 if low <= body.supply <= high else VOLTAGE
         self._hot = body.temperature >= limits.temperature - (COOLER if self._hot else 0.0)
         return bits | (HEAT if self._hot else 0)
 

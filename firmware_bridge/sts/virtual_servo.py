@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from firmware_bridge.sts.registers import (
     CURRENT_UNIT_A,
@@ -30,10 +30,15 @@ MEMORY_SIZE = 128
 TOP_SPEED = 3550.0  # ticks/s: 52 rpm, the 7.4 V servo without load
 TOP_ACCELERATION = 25400.0  # ticks/s^2: register value 254
 STALL_CURRENT_A = 2.4
+BAUDS = (1_000_000, 500_000, 250_000, 128_000, 115_200)  # by Baud_Rate's code
+ODD_BAUDS = {  # codes 5..7, about which the tables disagree: a servo has one of the two, or none that a host can set
+    "vendor": (*BAUDS, 76_800, 57_600, 38_400),
+    "lerobot": (*BAUDS, 57_600, 38_400, 19_200),
+}
 PRESENT = struct.Struct("<HHHBBBBBHH")  # registers 56..70
 GOAL = REGISTERS["Goal_Position"].address
-_ID, _PHASE, _TORQUE, _ACCELERATION, _LOCK = (
-    REGISTERS[name].address for name in ("ID", "Phase", "Torque_Enable", "Acceleration", "Lock")
+_ID, _BAUD, _PHASE, _TORQUE, _ACCELERATION, _LOCK = (
+    REGISTERS[name].address for name in ("ID", "Baud_Rate", "Phase", "Torque_Enable", "Acceleration", "Lock")
 )
 _LIMIT, _SPEED = REGISTERS["Torque_Limit"].address, REGISTERS["Goal_Velocity"].address
 _PRESENT = REGISTERS["Present_Position"].address
@@ -61,6 +66,10 @@ class VirtualServo:
         self._bits = 0
         self.dark_until = -math.inf  # s; restarting: neither hears nor answers
         self.registered = b""  # parameters of a REG_WRITE that waits for its ACTION
+        self.bauds: Sequence[int] = BAUDS
+        self.renamed_at_once = False  # the answer to a write of ID comes from the new id: firmwares differ
+        self.lock_stuck = False  # Lock stays 1, whatever is written
+        self.starts = 0  # how often it was powered on
         self._target = position
         self.power_on()
 
@@ -74,6 +83,17 @@ class VirtualServo:
     @property
     def servo(self) -> int:
         return self.memory[_ID]
+
+    @property
+    def baud(self) -> int:
+        """Its speed on the wire; 0: one that no host can set."""
+        code = self.memory[_BAUD]
+        return self.bauds[code] if code < len(self.bauds) else 0
+
+    @property
+    def plugged(self) -> bool:
+        """Whether it is on the cable at all."""
+        return self.dark_until < math.inf
 
     @property
     def status(self) -> int:
@@ -123,10 +143,12 @@ class VirtualServo:
     def position(self) -> float:
         """Ticks as the host sees them: shaft minus Homing_Offset, wrapped unless Phase bit 4 is set."""
         seen = self.motion.position - self._offset
-        return seen if self.memory[_PHASE] & MULTI_TURN_BIT else seen % TICKS_PER_TURN
+        return seen - self._turns if self.memory[_PHASE] & MULTI_TURN_BIT else seen % TICKS_PER_TURN
 
     def power_on(self) -> None:
         """Also a restart: what was written while Lock was 1 is gone, SRAM has its defaults."""
+        self.starts += 1
+        self._turns = self.motion.position // TICKS_PER_TURN * TICKS_PER_TURN  # counted from power-on only
         self.memory[:] = bytes(MEMORY_SIZE)
         self.memory[:EEPROM_SIZE] = self.eeprom
         for row in REGISTERS.values():
@@ -144,6 +166,11 @@ class VirtualServo:
         self.power_on()
         self.dark_until = now + silent_s
 
+    def unplug(self) -> None:
+        """Off the cable: without power, deaf and mute, until a `restart`."""
+        self.power_on()
+        self.dark_until = math.inf
+
     def tick(self, motion: Motion, elapsed: float = 0.0) -> None:
         """Take what the sensors see after `elapsed` s and refresh registers 56..70."""
         self.motion = motion
@@ -156,7 +183,7 @@ class VirtualServo:
             _signed(round(self.position), 15),
             _signed(round(motion.velocity), 15),
             _signed(round(load / LOAD_UNIT), 10),
-            round(self.body.voltage),
+            max(0, round(self.body.supply)),
             min(255, round(self.body.temperature)),
             bool(self.registered),
             self._bits,
@@ -170,14 +197,16 @@ class VirtualServo:
     def read(self, address: int, length: int) -> bytes:
         return bytes(self.memory[address : address + length])
 
-    def write(self, address: int, data: bytes) -> None:
-        """Store what may be written, and do what the firmware does on top."""
+    def write(self, address: int, data: bytes) -> bool:
+        """Store what may be written, and do what the firmware does on top; whether EEPROM bytes persist."""
         persists = self.memory[_LOCK] == 0
         for index, value in enumerate(data, start=address):
             if index >= MEMORY_SIZE or index in _READ_ONLY:
                 continue
             if index == _TORQUE and value == TORQUE_RECENTRE:
                 self._recentre(persists)
+                continue
+            if index == _LOCK and self.lock_stuck:
                 continue
             self.memory[index] = value
             if persists and index < EEPROM_SIZE:
@@ -190,6 +219,7 @@ class VirtualServo:
         if touches_goal(address, len(data)):
             self.memory[torque] = 1  # lerobot #3585
             self._follow_goal()
+        return persists
 
     def _learn(self) -> None:
         """What is looked up at each tick, from EEPROM registers that hardly ever change."""

@@ -32,6 +32,16 @@ class Motion:
     load: float  # -1..1 of full duty
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one shaft is, in shaft ticks."""
+
+    rest: float  # where gravity pulls it
+    weight: float  # load per tick away from there
+    low: float  # walls
+    high: float
+
+
 class World(Protocol):
     """Bodies that the shafts move. Must be cheap: it is advanced at each request on the bus."""
 
@@ -72,7 +82,9 @@ class FirstOrderWorld:
         if elapsed:
             steps = min(MAX_STEPS, int(elapsed / STEP_S) + 1)
             for index, drive in enumerate(drives):
-                self._motions[index] = self._move(index, drive, steps, elapsed / steps)
+                low, high = self._walls[index]
+                place = Place(self._rest[index], self._weights[index], low, high)
+                self._motions[index] = glide(self._motions[index], drive, place, steps, elapsed / steps)
         return list(self._motions)
 
     def place(self, index: int, position: float) -> None:
@@ -88,37 +100,37 @@ class FirstOrderWorld:
         else:
             self._walls[index] = (float(position), math.inf)
 
-    def _move(self, index: int, drive: Drive, steps: int, dt: float) -> Motion:
-        was = self._motions[index]
-        position, velocity = was.position, was.velocity
-        rest, weight = self._rest[index], self._weights[index]
-        low, high = self._walls[index]
-        powered = drive.torque and drive.effort > 0.0
-        target, lag, limit = rest, FALL_LAG_S, FALL_SPEED
-        if powered:
-            reach = drive.effort / weight if weight else math.inf  # further from rest it is too weak to hold
-            target = min(max(drive.target, rest - reach), rest + reach)
-            lag, limit = LAG_S, drive.max_speed * min(1.0, 2.0 * drive.effort)
-        if position == target and velocity == 0.0 and low <= position <= high:
-            steps = 0
-        change = drive.acceleration * dt
-        blocked = False
-        for _ in range(steps):
-            error = target - position
-            wanted = max(-limit, min(limit, error / max(lag, dt)))
-            velocity += max(-change, min(change, wanted - velocity))
-            if abs(velocity * dt) >= abs(error) and velocity * error >= 0:
-                velocity = wanted  # arrives: never overshoots for want of a finer step
-            position += velocity * dt
-            if abs(target - position) < 0.01:
-                position, velocity = target, 0.0
-            blocked = not low <= position <= high
-            if blocked:
-                position, velocity = min(max(position, low), high), 0.0
-            if velocity == 0.0 and (position == target or blocked):
-                break
-        load = (position - rest) * weight + velocity * LOAD_PER_SPEED if powered else velocity * LOAD_PER_SPEED
-        if powered and blocked:
-            load = (drive.target - position) * STIFFNESS
-        effort = drive.effort if powered else 1.0
-        return Motion(position, velocity, max(-effort, min(effort, load)))
+
+def glide(was: Motion, drive: Drive, place: Place, steps: int, dt: float) -> Motion:
+    """`steps` steps of `dt` s of one shaft: towards its target, or limp towards its rest; walls end it."""
+    position, velocity = was.position, was.velocity
+    rest, weight, low, high = place.rest, place.weight, place.low, place.high
+    powered = drive.torque and drive.effort > 0.0
+    target, lag, limit = rest, FALL_LAG_S, FALL_SPEED
+    if powered:
+        reach = drive.effort / weight if weight else math.inf  # further from rest it is too weak to hold
+        target = min(max(drive.target, rest - reach), rest + reach)
+        lag, limit = LAG_S, drive.max_speed * min(1.0, 2.0 * drive.effort)
+    if position == target and velocity == 0.0 and low <= position <= high:
+        steps = 0
+    change = drive.acceleration * dt
+    blocked = False
+    for _ in range(steps):
+        error = target - position
+        wanted = max(-limit, min(limit, error / max(lag, dt)))
+        velocity += max(-change, min(change, wanted - velocity))
+        if abs(velocity * dt) >= abs(error) and velocity * error >= 0:
+            velocity = wanted  # arrives: never overshoots for want of a finer step
+        position += velocity * dt
+        if abs(target - position) < 0.01:
+            position, velocity = target, 0.0
+        blocked = not low <= position <= high
+        if blocked:
+            position, velocity = min(max(position, low), high), 0.0
+        if velocity == 0.0 and (position == target or blocked):
+            break
+    load = (position - rest) * weight + velocity * LOAD_PER_SPEED if powered else velocity * LOAD_PER_SPEED
+    if powered and blocked:
+        load = (drive.target - position) * STIFFNESS
+    effort = drive.effort if powered else 1.0
+    return Motion(position, velocity, max(-effort, min(effort, load)))
