@@ -5,15 +5,9 @@ Keys pressed while it moves lengthen what comes next by a few steps at most, so 
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import select
 import sys
-import termios
 import time
-import tty
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +19,7 @@ from armside.armed import Armed
 from armside.bridge_table import view
 from armside.jog_words import HELP, keys_of
 from armside.moving import follow
+from calib.keys import single_keys, typed
 from firmware_bridge.errors import ConfigError
 from firmware_bridge.moves import inside, speeds, straight, track
 
@@ -70,7 +65,7 @@ class Jogger:
 
     def run(self) -> int:
         """Until q, Ctrl-C or a fault."""
-        with _keys(), self._live:
+        with single_keys(), self._live:
             while not (self.ending or self.arm.stop.asked):
                 status = self.arm.client.status(timeout_s=1.0)
                 self._turn(status)
@@ -129,7 +124,7 @@ class Jogger:
 
     def _turn(self, status: Status) -> None:
         """Between two statuses: keys and the screen."""
-        for word in keys_of(_typed()):
+        for word in keys_of(typed() or ""):
             self.press(word)
         if time.monotonic() - self._shown > SHOW_S:
             self._shown = time.monotonic()
@@ -142,25 +137,3 @@ class Jogger:
         )
         message = [Text(self.message, style="yellow")] if self.message else []
         return Group(view(self.arm.info, status), chosen, *message, Text(HELP, style="dim"))
-
-
-@contextlib.contextmanager
-def _keys() -> Iterator[None]:
-    """Single keys from stdin; Ctrl-C stays a signal."""
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(termios.error):  # the terminal went away
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _typed() -> str:
-    """What was typed since the last call, without waiting; a terminal that went away types nothing."""
-    number = sys.stdin.fileno()
-    if not select.select([number], [], [], 0)[0]:
-        return ""
-    with contextlib.suppress(OSError):
-        return os.read(number, 1024).decode(errors="ignore")
-    return ""

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+from calib.keys import split
 from policy_spec.errors import UsageError, sentence
 
 WORD = re.compile(r"(?P<joint>\w+)=(?P<at>@?)(?P<sign>[+-]?)(?P<number>\d*\.?\d+)(?P<unit>deg|rad|%|)")
@@ -48,9 +49,8 @@ KEYS = {
     "q": "quit",
 }
 HELP = "up/down joint   left/right move   [ ] step   space stop   e emergency stop   q quit"
-SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[@-~])|.", re.DOTALL)
 
 
 def keys_of(text: str) -> list[str]:
     """What was typed, as words of KEYS; what is not known is left out."""
-    return [KEYS[part] for part in SEQUENCE.findall(text) if part in KEYS]
+    return [KEYS[part] for part in split(text) if part in KEYS]

@@ -29,9 +29,10 @@ def person_of(args: argparse.Namespace) -> Iterator[Person]:
         do = "--yes answers every question with its usual answer; --script FILE answers by name"
         raise UsageError(sentence("this asks questions and needs a terminal", do=do))
     else:
+        from armside.signals import stoppable
         from calib.terminal import Terminal
 
-        with Terminal() as terminal:
+        with stoppable(patience=1) as stop, Terminal(stop) as terminal:
             yield terminal
 
 

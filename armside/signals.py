@@ -31,12 +31,17 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Inside the block SIGNALS only count. Main thread only; under nohup SIGHUP stays ignored."""
+def stoppable(patience: int = 0) -> Iterator[Stop]:
+    """Inside the block SIGNALS only count. Main thread only; under nohup SIGHUP stays ignored.
+
+    `patience`: after so many a Ctrl-C is a KeyboardInterrupt, for what may not look for a while; 0: it never is.
+    """
     stop = Stop()
 
     def heard(number: int, frame: FrameType | None) -> None:
         stop.asked += 1
+        if number == signal.SIGINT and 0 < patience < stop.asked:
+            raise KeyboardInterrupt
 
     deaf = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {number: signal.signal(number, heard) for number in SIGNALS if number not in deaf}

@@ -18,11 +18,14 @@ from firmware_bridge.kinematics.link import Body
 
 Array = npt.NDArray[np.float64]
 Points = list[tuple[float, float]]
+Rectangle = tuple[float, float, float, float]
 PANEL = (460, 340)  # px, of one view of one pose
 HEAD = 44  # px above, for the names
 FINE = 3  # drawn so much larger, then made smaller: smooth edges
 MARGIN = 0.05  # m around what is drawn
 SHORTEST = 0.45  # m that a panel is wide at least
+# Where a joint's name may stand: to its right or left, or in the middle, so many px lower.
+NEAR = ((1, 0), (1, 16), (1, -16), (-1, 0), (-1, 16), (-1, -16), (0, 24), (0, -24), (1, 34), (-1, 34))
 PAPER, INK, PALE, FRAME, TABLE, BONE, JOINT = (
     "#ffffff",
     "#1c2833",
@@ -96,13 +99,31 @@ def _panel(pen: ImageDraw.ImageDraw, drawn: Figure, scale: Scale, corner: tuple[
 
 
 def _names(pen: ImageDraw.ImageDraw, drawn: Figure, scale: Scale, corner: tuple[int, int]) -> None:
-    """Joints' names where the view has room: those whose joints are not drawn on one another."""
-    spots = dict(zip(drawn.joints, scale.at(np.vstack(list(drawn.joints.values())), corner), strict=True))
-    for name, (x, y) in spots.items():
-        near = min(abs(x - other[0]) + abs(y - other[1]) for key, other in spots.items() if key != name)
-        if near > 24 * FINE:
-            _words(pen, (x / FINE + 12, y / FINE + 6), name, 13, INK)
+    """Joints' names beside them, each where no joint and no other name is."""
+    spots = scale.at(np.vstack(list(drawn.joints.values())), corner)
+    taken = [(x - 9 * FINE, y - 9 * FINE, x + 9 * FINE, y + 9 * FINE) for x, y in spots]
+    for name, (x, y) in zip(drawn.joints, spots, strict=True):
+        left, top, right, bottom = pen.textbbox((0, 0), name, font=_font(13))
+        width, height = right - left, bottom - top
+        for across, down in NEAR:
+            start = x + 13 * FINE if across > 0 else x - 13 * FINE - width if across < 0 else x - width / 2
+            box = (start, y + down * FINE - height / 2, start + width, y + down * FINE + height / 2)
+            if not any(_meet(box, other) for other in taken):
+                break
+        else:
+            continue  # no room: the other view, or another pose, has some
+        taken.append(box)
+        place = (box[0] - left, box[1] - top)
+        pen.text(place, name, fill=INK, font=_font(13), stroke_width=2 * FINE, stroke_fill=PAPER)
+
+
+def _meet(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _words(pen: ImageDraw.ImageDraw, spot: tuple[float, float], text: str, size: int, ink: str) -> None:
-    pen.text((spot[0] * FINE, spot[1] * FINE), text, fill=ink, font=ImageFont.load_default(size * FINE))
+    pen.text((spot[0] * FINE, spot[1] * FINE), text, fill=ink, font=_font(size))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size * FINE)

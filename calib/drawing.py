@@ -163,8 +163,9 @@ def _is_plain(asked: bool | None) -> bool:
     """As asked, else whether stdout's encoding lacks what a drawing needs."""
     if asked is not None:
         return asked
+    encodings = [getattr(stream, "encoding", None) for stream in (sys.stdout, sys.__stdout__)]
     try:
-        "⣿●◉─→".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        "⣿●◉─→".encode(next((name for name in encodings if name), "ascii"))
     except (UnicodeEncodeError, LookupError):
         return True
     return False
