@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 
 from firmware_bridge.robot import Robot
-from firmware_bridge.sts.registers import REGISTERS
 from firmware_bridge.sts.virtual_bus import VirtualBus
 from firmware_bridge.sts.virtual_joints import JointedWorld
 from firmware_bridge.sts.virtual_plant import Plant, load_plant, make_joints, make_servos
@@ -22,7 +21,6 @@ from firmware_bridge.sts.virtual_servo import VirtualServo
 __all__ = ["Bench", "Plant", "load_plant"]
 GLANCE_S = 0.002  # between two looks of whoever waits
 HAND_SPEED = 600.0  # degrees/s
-EEPROM_ROWS = [row for row in REGISTERS.values() if row.area == "eeprom"]
 
 
 class Bench:
@@ -85,8 +83,7 @@ class Bench:
     def stored(self, joint: str) -> dict[str, int]:
         """EEPROM registers as they would be after a power cycle."""
         with self.port.lock:
-            eeprom = bytes(self.servo(joint).eeprom)
-        return {row.name: row.decode(eeprom[row.address :]) for row in EEPROM_ROWS}
+            return self.servo(joint).stored()
 
     def memory(self) -> bytes:
         """All that is persisted, of all servos in the order of the joints."""
@@ -115,17 +112,8 @@ class Bench:
 
         It runs in the port's thread and may call anything of this bench.
         """
-        left = count
-
-        def stored(servo: VirtualServo) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                self.bus.on_stored = None
-                what()
-
         with self.port.lock:
-            self.bus.on_stored = stored
+            self.bus.after_writes(count, what)
 
     def _now(self) -> float:
         """Let time pass until now, s; the caller has the port's lock."""

@@ -71,10 +71,10 @@ class VirtualBus:
         self.wire_s = 0.0  # each answer arrives that much later, as on a real wire
         self.baud = 0  # bytes take their time at this rate; 0: no time at all
         self.sag_v = 0.0  # lost in the cables while all motors pull fully
-        self.on_stored: Callable[[VirtualServo], None] | None = None  # after each write that stays in an EEPROM
         self.journal: collections.deque[Written] = collections.deque(maxlen=JOURNAL)
         self.frames: collections.Counter[str] = collections.Counter()
         self.now = -math.inf
+        self._on_stored: Callable[[], None] | None = None  # after each write that stays in an EEPROM
         self._pending = b""
         self._later: list[tuple[float, Callable[[float], None]]] = []
         self._free_at = 0.0  # s, when the wire is free for the next answer
@@ -102,6 +102,19 @@ class VirtualBus:
         for servo in self.servos:
             if servo.plugged:
                 servo.restart(now, silent_s)
+
+    def after_writes(self, count: int, what: Callable[[], None]) -> None:
+        """`what` runs once, after `count` more EEPROM writes have been stored, before the last one's answer leaves."""
+        left = count
+
+        def stored() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._on_stored = None
+                what()
+
+        self._on_stored = stored
 
     def advance(self, now: float) -> None:
         """Let time pass without a request."""
@@ -245,8 +258,8 @@ class VirtualBus:
     def _store(self, servo: VirtualServo, address: int, data: bytes, now: float) -> None:
         self.journal.append(Written(now, servo.servo, address, data, round(servo.position)))
         stays = servo.write(address, data) and address + len(data) > EEPROM_START and address < EEPROM_SIZE
-        if stays and self.on_stored is not None:
-            self.on_stored(servo)
+        if stays and self._on_stored is not None:
+            self._on_stored()
 
     # -- answers
 

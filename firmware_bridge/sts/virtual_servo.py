@@ -36,6 +36,7 @@ ODD_BAUDS = {  # codes 5..7, about which the tables disagree: a servo has one of
     "lerobot": (*BAUDS, 57_600, 38_400, 19_200),
 }
 PRESENT = struct.Struct("<HHHBBBBBHH")  # registers 56..70
+EEPROM_ROWS = [row for row in REGISTERS.values() if row.area == "eeprom"]
 GOAL = REGISTERS["Goal_Position"].address
 _ID, _BAUD, _PHASE, _TORQUE, _ACCELERATION, _LOCK = (
     REGISTERS[name].address for name in ("ID", "Baud_Rate", "Phase", "Torque_Enable", "Acceleration", "Lock")
@@ -56,9 +57,8 @@ class VirtualServo:
     def __init__(self, servo: int, eeprom: Mapping[str, int], position: float) -> None:
         """`eeprom`: register names to values, beside the defaults; `position`: shaft ticks."""
         self.eeprom = bytearray(EEPROM_SIZE)
-        for name, row in REGISTERS.items():
-            if row.area == "eeprom":
-                _store(self.eeprom, row, eeprom.get(name, servo if name == "ID" else row.default))
+        for row in EEPROM_ROWS:
+            _store(self.eeprom, row, eeprom.get(row.name, servo if row.name == "ID" else row.default))
         self.memory = bytearray(MEMORY_SIZE)
         self.motion = Motion(position, 0.0, 0.0)
         self.body = Body()
@@ -79,6 +79,10 @@ class VirtualServo:
         """The value of a register, as a host would read it."""
         row = REGISTERS[name]
         return row.decode(bytes(self.memory[row.address : row.address + row.length]))
+
+    def stored(self) -> dict[str, int]:
+        """EEPROM registers as they would be after a power cycle."""
+        return {row.name: row.decode(bytes(self.eeprom[row.address :])) for row in EEPROM_ROWS}
 
     @property
     def servo(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,10 +23,11 @@ from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.scan import scan
 from firmware_bridge.sts.travel import TRAVEL
-from firmware_bridge.sts.virtual_bench import Bench, Plant
+from firmware_bridge.sts.virtual_bench import Bench, Plant, load_plant
 from firmware_bridge.sts.virtual_joints import Joint, JointedWorld
 from firmware_bridge.sts.virtual_servo import BAUDS, ODD_BAUDS
 from firmware_bridge.sts.virtual_world import Drive
+from tests.firmware_bridge.conftest import ServoProcess
 
 ROBOT = find("so101")
 SHIPPED = shipped_calibration(ROBOT)
@@ -242,8 +245,8 @@ def test_a_lost_servo_is_mute_until_it_is_found(start: Start) -> None:
 # -- after writes
 
 
-def unlock(bus: Bus) -> None:
-    for servo in IDS:
+def unlock(bus: Bus, servos: Sequence[int] = IDS) -> None:
+    for servo in servos:
         bus.write(servo, "Lock", 0)
 
 
@@ -363,3 +366,49 @@ def test_a_plant_names_joints_that_there_are() -> None:
         Plant(horns={"elbow": 30.0})
     with pytest.raises(ConfigError, match="joints in locked"):
         Plant(locked=("grip",))
+
+
+# -- as a process
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[ServoProcess]:
+    file = tmp_path / "plant.json"
+    file.write_text(json.dumps({"calibration": "shipped", "stops": {"elbow_flex": [-50, 40]}, "locked": ["gripper"]}))
+    process = ServoProcess("--plant", str(file))
+    yield process
+    process.close()
+
+
+def test_the_same_arm_as_a_process_takes_orders(plant: ServoProcess) -> None:
+    bus = Bus(SerialLine(plant.port), Patience(reply_timeout_s=0.1, unicast_timeout_s=0.2))
+    with pytest.raises(ServoWrong, match="servo 6 did not keep Lock"):
+        bus.write(6, "Lock", 0)
+    assert plant.order("hand", joints={"elbow_flex": 90}, speed=900) == {"ok": True}
+    settle(lambda: not plant.order("stored")["handled"])
+    assert plant.order("stored")["angles"]["elbow_flex"] == pytest.approx(40.0)
+    with pytest.raises(AssertionError, match="ValueError: no joint elbow: "):
+        plant.order("hand", joints={"elbow": 90})
+    unlock(bus, (1, 2, 3))
+    with pytest.raises(AssertionError, match="ValueError: no order named fly"):
+        plant.order("after_writes", count=1, then={"do": "fly"})
+    plant.order("after_writes", count=2, then={"do": "power_cycle", "silent_s": 0.05})
+    bus.write(1, "Homing_Offset", 11)
+    with pytest.raises(NoAnswer):
+        bus.ask(2, protocol.make_write(2, 31, b"\x16\x00"), 0)
+    stored = plant.order("stored")["stored"]
+    assert (stored["shoulder_pan"]["Homing_Offset"], stored["shoulder_lift"]["Homing_Offset"]) == (11, 22)
+    plant.order("attach", joints=["gripper"])
+    assert bus.ping(6) is not None and bus.ping(1) is None
+    plant.order("lose", joint="gripper")
+    assert bus.ping(6) is None
+    bus.close()
+
+
+def test_a_plant_file_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "plant.json"
+    file.write_text('{"horn": {"elbow_flex": 30}}')
+    with pytest.raises(ConfigError, match=r"the plant in .*horns.*got: \['horn'\]"):
+        load_plant(str(file), ROBOT)
+    file.write_text('{"horns": {"elbow_flex": 30}, "reversed": ["gripper"]}')
+    assert load_plant(str(file), ROBOT) == Plant(horns={"elbow_flex": 30}, reversed=("gripper",))
