@@ -1,6 +1,6 @@
 """`armside calibrate`: an arm's zeros and ranges, and what can be checked of them. Joins the room's parts.
 
-What it does is the first of --check, --against, --views that is given; without any it calibrates.
+What it does is the one of JOBS that is given; without any it calibrates.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from pathlib import Path
 from armside.calib_target import add_target_arguments
 
 # What is asked for -> the module that does it, with `run(args) -> int`.
-JOBS = {"check": "calibrate_check", "against": "calibrate_against", "views": "calibrate_views"}
+JOBS = {
+    "check": "calibrate_check",
+    "against": "calibrate_against",
+    "views": "calibrate_views",
+    "save_views": "calibrate_views",
+}
+SAVED_VIEWS = "saved"  # --views without a reference
 CALIBRATES = {"sts": "calibrate_so", "damiao": "calibrate_yam"}
 MODES = ("mechanical", "half-turn", "pose")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
+    from armside.json_out import add_json_argument
     from policy_spec.frames import frame_names
 
     add_target_arguments(parser)
@@ -28,8 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", metavar="BUNDLE", type=Path, help="does this arm speak the policy's language: joint by joint"
     )
     jobs.add_argument(
-        "--views", metavar="REFERENCE", type=Path, help="live pictures beside a recording's or a folder's, by slot"
+        "--views",
+        metavar="REFERENCE",
+        nargs="?",
+        const=SAVED_VIEWS,
+        help="live pictures beside those of a recording, a bundle or a folder; without one: beside the arm's own",
     )
+    jobs.add_argument("--save-views", action="store_true", help="keep the present pictures as the arm's own")
     how = parser.add_argument_group("how")
     how.add_argument(
         "--mode",
@@ -55,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     policy.add_argument("--no-directions", action="store_true", help="without moving joints by hand to see their signs")
     policy.add_argument("--camera", action="append", default=[], metavar="SLOT=SOURCE", help="beside the profile's")
     policy.add_argument("--picture", metavar="FILE", type=Path, help="PNG that shows the result")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="the result for programs; - for stdout")
+    add_json_argument(parser)
     parser.epilog = (
         "examples: armside calibrate --robot so101 --id blue --port /dev/ttyACM0; "
         "armside calibrate --robot blue --check; armside calibrate --robot blue --against BUNDLE"
