@@ -381,7 +381,7 @@ def plant(tmp_path: Path) -> Iterator[ServoProcess]:
 
 
 def test_the_same_arm_as_a_process_takes_orders(plant: ServoProcess) -> None:
-    bus = Bus(SerialLine(plant.port), Patience(reply_timeout_s=0.1, unicast_timeout_s=0.2))
+    bus = Bus(SerialLine(plant.port), Patience(reply_timeout_s=0.1, unicast_timeout_s=0.2, retries=0))
     with pytest.raises(ServoWrong, match="servo 6 did not keep Lock"):
         bus.write(6, "Lock", 0)
     assert plant.order("hand", joints={"elbow_flex": 90}, speed=900) == {"ok": True}
