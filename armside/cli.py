@@ -75,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = next((word for word in words if not word.startswith("-")), None)
     try:
         args = build_parser(asked).parse_args(words)
-        return int(args.run(args))
+        from armside.json_out import words_aside
+
+        with words_aside(getattr(args, "json", None)):
+            return int(args.run(args))
     except KeyboardInterrupt:
         print("armside: stopped by Ctrl-C", file=sys.stderr)
         return 130

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,31 @@ def add_json_argument(parser: Any) -> None:
     parser.add_argument("--json", metavar="FILE", type=Path, help="the result for programs; - for stdout")
 
 
+_results: Any = None  # the real stdout, while words go aside
+
+
+@contextlib.contextmanager
+def words_aside(path: object) -> Iterator[None]:
+    """With `--json -` stdout carries the result alone: inside the block all words go to stderr."""
+    global _results
+    if not isinstance(path, Path) or str(path) != "-":
+        yield
+        return
+    _results = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results = None
+
+
 def give(path: Path | None, data: dict[str, Any]) -> None:
     """Writes `data` (format, version, ...) where the user asked for it; None: nowhere. Raises OSError."""
     if path is None:
         return
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     if str(path) == "-":
-        print(text, end="", flush=True)
+        print(text, end="", flush=True, file=_results or sys.stdout)
         return
     from calib.store import write_whole
 
