@@ -107,7 +107,7 @@ def bar(row: JointRow, plain: bool, cells: int = BAR) -> Text:
     def cell(width: float) -> int:
         return min(int(width / whole * cells), cells - 1)
 
-    marks = [swept_mark] * round(swept / whole * cells)
+    marks = [swept_mark] * max(round(swept / whole * cells), swept > 0)
     marks += [open_mark] * (cells - len(marks))
     for end in ends:
         marks[cell(end)] = end_mark

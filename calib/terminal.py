@@ -7,6 +7,8 @@ q, Escape, Ctrl-D, a wish to stop and a terminal that went away are Cancelled, a
 from __future__ import annotations
 
 import contextlib
+import io
+import sys
 import time
 from types import TracebackType
 from typing import Protocol
@@ -50,6 +52,8 @@ class Terminal:
         self._told: list[Text] = []
 
     def __enter__(self) -> Terminal:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a poor locale costs a letter, not the procedure
         self._keys.enter_context(single_keys())
         return self
 
