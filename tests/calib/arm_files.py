@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import pytest
+
 from calib.provenance import Provenance
+from calib.sts import eeprom
 from calib.sts.save import Where
 from firmware_bridge.robots import find
 from firmware_bridge.sts import calibration as calibrations
@@ -33,6 +35,14 @@ def bus_to(path: str) -> Bus:
     return Bus(SerialLine(path), Patience(reply_timeout_s=0.1, unicast_timeout_s=0.05))
 
 
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Servos that are gone here are gone at once and stay silent: no late answers to wait for."""
+    patch.setattr(eeprom, "PAUSE_S", 0.002)
+    for name in ("SETTLE_S", "QUARANTINE_S"):
+        patch.setattr(f"firmware_bridge.sts.bus.{name}", 0.005)
+    patch.setattr(Bus.settle, "__defaults__", (0.005,))
+
+
 def registers_of(calibration: Calibration) -> dict[str, dict[str, int]]:
     """What the servos hold under `calibration`."""
     return {
@@ -57,7 +67,3 @@ def write_file(path: Path, calibration: Calibration) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text_of(calibration))
     return path
-
-
-def numbers_in(path: Path) -> object:
-    return json.loads(path.read_text())
