@@ -13,7 +13,8 @@ from typing import Any
 
 from calib.language import INSIDE, UNKNOWN, Language, Row
 
-COLUMNS = 33
+COLUMNS, NARROW = 33, 21  # of a bar, in a terminal that has WIDE columns and in one that has not
+WIDE = 118
 AROUND = 0.5  # widths drawn on either side of the range
 ONE_POSE = "one pose proves little: a mirrored joint passes it, and every round trip of units"
 # The parts of a bar: beyond the arm's limits, within them, in the policy's range, its two ends, the value, off the bar.
@@ -21,27 +22,27 @@ NICE = {"beyond": " ", "reach": "·", "range": "─", "low": "├", "high": "┤
 PLAIN = {"beyond": " ", "reach": ".", "range": "-", "low": "[", "high": "]", "value": "O", "left": "<", "right": ">"}
 
 
-def bar(row: Row, plain: bool = False) -> str:
-    """COLUMNS characters; empty where the policy's range is not known."""
+def bar(row: Row, plain: bool = False, columns: int = COLUMNS) -> str:
+    """So many characters; blank where the policy's range is not known."""
     known, marks = row.place.range, PLAIN if plain else NICE
     if not known.known:
-        return " " * COLUMNS
+        return " " * columns
     start, span = known.low - AROUND * known.width, (1 + 2 * AROUND) * known.width
 
     def column(value: float) -> int:
-        return round((value - start) / span * (COLUMNS - 1))
+        return round((value - start) / span * (columns - 1))
 
     low, high = column(known.low), column(known.high)
     cells = []
-    for place in range(COLUMNS):
-        at = start + place / (COLUMNS - 1) * span
+    for place in range(columns):
+        at = start + place / (columns - 1) * span
         kind = "range" if low < place < high else "reach"
         cells.append(marks["beyond" if not row.reach[0] <= at <= row.reach[1] else kind])
     cells[low], cells[high] = marks["low"], marks["high"]
     if math.isfinite(row.place.value):
         place = column(row.place.value)
-        mark = "left" if place < 0 else "right" if place >= COLUMNS else "value"
-        cells[min(max(place, 0), COLUMNS - 1)] = marks[mark]
+        mark = "left" if place < 0 else "right" if place >= columns else "value"
+        cells[min(max(place, 0), columns - 1)] = marks[mark]
     return "".join(cells)
 
 
@@ -50,19 +51,20 @@ def number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}"
 
 
-def table(language: Language, plain: bool = False) -> list[str]:
-    """A line for each joint, under a line of headings."""
+def table(language: Language, plain: bool = False, wide: int = WIDE) -> list[str]:
+    """A line for each joint under a line of headings; `wide`: columns of the terminal, a narrow one shows less."""
+    columns = COLUMNS if wide >= WIDE else NARROW
     width = max(len(row.joint) for row in language.rows)
     kinds = {row.place.range.kind for row in language.rows if row.place.range.known}
     kind = kinds.pop() if len(kinds) == 1 else "range"
-    lines = [f"{'':{width}} {'now':>7} {'':>7} {kind:^{COLUMNS}} {'':<7} {'the arm can':<16}"]
+    lines = [f"{'':{width}} {'now':>7} {'':>7} {kind:^{columns}} {'':<7} {'the arm can' if wide >= WIDE else ''}"]
     for row in language.rows:
         known, (low, high) = row.place.range, row.reach
         ends = (number(known.low), number(known.high)) if known.known else ("", "")
         reach = f"{number(low)}..{number(high)}" if math.isfinite(high - low) else "no limits"
         lines.append(
-            f"{row.joint:{width}} {number(row.place.value):>7} {ends[0]:>7} {bar(row, plain)} {ends[1]:<7} "
-            f"{reach:<16} {said(row)}"
+            f"{row.joint:{width}} {number(row.place.value):>7} {ends[0]:>7} {bar(row, plain, columns)} {ends[1]:<7} "
+            + (f"{reach:<16} {said(row)}" if wide >= WIDE else row.verdict)
         )
     return [line.rstrip() for line in lines]
 
