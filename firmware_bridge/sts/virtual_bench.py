@@ -107,6 +107,11 @@ class Bench:
         with self.port.lock:
             self.bus.faults_of(self.servo(joint)).silent = lost
 
+    def glitch(self, joint: str, ticks: int) -> None:
+        """The next reading of its position gives `ticks`, in an intact frame."""
+        with self.port.lock:
+            self.servo(joint).glitch = ticks
+
     def after_writes(self, count: int, what: Callable[[], None]) -> None:
         """`what` runs once, when `count` more EEPROM writes have been stored and before the last one's answer leaves.
 

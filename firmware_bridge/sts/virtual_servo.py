@@ -68,6 +68,7 @@ class VirtualServo:
         self.registered = b""  # parameters of a REG_WRITE that waits for its ACTION
         self.bauds: Sequence[int] = BAUDS
         self.renamed_at_once = False  # the answer to a write of ID comes from the new id: firmwares differ
+        self.glitch: int | None = None  # ticks that the next reading of the position gives instead
         self.lock_stuck = False  # Lock stays 1, whatever is written
         self.starts = 0  # how often it was powered on
         self._target = position
@@ -149,6 +150,12 @@ class VirtualServo:
         seen = self.motion.position - self._offset
         return seen - self._turns if self.memory[_PHASE] & MULTI_TURN_BIT else seen % TICKS_PER_TURN
 
+    @property
+    def ticks(self) -> int:
+        """`position` as the register says it: whole, and never 4096 in a single turn."""
+        whole = round(self.position)
+        return whole if self.memory[_PHASE] & MULTI_TURN_BIT else whole % TICKS_PER_TURN
+
     def power_on(self) -> None:
         """Also a restart: what was written while Lock was 1 is gone, SRAM has its defaults."""
         self.starts += 1
@@ -163,7 +170,7 @@ class VirtualServo:
         self.registered = b""
         self._learn()
         self.tick(self.motion)
-        _store(self.memory, REGISTERS["Goal_Position"], round(self.position))
+        _store(self.memory, REGISTERS["Goal_Position"], self.ticks)
 
     def restart(self, now: float, silent_s: float = 0.0) -> None:
         """A reboot at `now`: silent for a while, limp, and then as after power-on."""
@@ -184,7 +191,7 @@ class VirtualServo:
         PRESENT.pack_into(
             memory,
             _PRESENT,
-            _signed(round(self.position), 15),
+            _signed(self.ticks, 15),
             _signed(round(motion.velocity), 15),
             _signed(round(load / LOAD_UNIT), 10),
             max(0, round(self.body.supply)),
@@ -199,7 +206,11 @@ class VirtualServo:
     # -- what the host does
 
     def read(self, address: int, length: int) -> bytes:
-        return bytes(self.memory[address : address + length])
+        data = bytes(self.memory[address : address + length])
+        if self.glitch is not None and address <= _PRESENT and address + length >= _PRESENT + 2:
+            at, wrong, self.glitch = _PRESENT - address, REGISTERS["Present_Position"].encode(self.glitch), None
+            return data[:at] + wrong + data[at + 2 :]
+        return data
 
     def write(self, address: int, data: bytes) -> bool:
         """Store what may be written, and do what the firmware does on top; whether EEPROM bytes persist."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import threading
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.config import BridgeConfig
+from firmware_bridge.drivers import open_arm
 from firmware_bridge.errors import ConfigError, NoAnswer, PortLost, ServoDuplicate, ServoWrong
 from firmware_bridge.robots import find
 from firmware_bridge.sts import protocol
@@ -105,6 +108,20 @@ def test_horns_and_reversed_servos_move_what_is_read_and_nothing_else(start: Sta
     assert ticks(bus, 1) == round(2048 - 20 * TICKS) and ticks(bus, 2) == round(2048 + 20 * TICKS)
     assert ticks(bus, 4) == 4096 - round(10 * TICKS)  # over the wrap
     assert bench.angle("wrist_flex") == pytest.approx(-10.0)
+
+
+def test_readings_at_the_wrap_are_of_one_turn_or_count_on(start: Start) -> None:
+    turns = {"Phase": 0x1C}
+    bench, bus = start(horns={"wrist_flex": 180.0, "elbow_flex": 180.0}, eeprom={"elbow_flex": turns})
+    for angle in np.arange(-0.2, 0.2, 0.02):  # a tick is 0.09 degrees
+        bench.hand(math.inf, wrist_flex=float(angle))
+        bench.wait()
+        assert ticks(bus, 4) == round(angle * TICKS) % 4096
+    bench.hand(elbow_flex=-20.0)
+    bench.wait()
+    assert ticks(bus, 3) == -round(20 * TICKS)  # it woke at 0 and counts down
+    bench.power_cycle()
+    assert ticks(bus, 3) == 4096 - round(20 * TICKS)
 
 
 def test_a_drive_mode_gripper_closes_at_its_high_end(start: Start) -> None:
@@ -242,6 +259,12 @@ def test_a_lost_servo_is_mute_until_it_is_found(start: Start) -> None:
     assert scan(bus, IDS) == IDS
 
 
+def test_one_reading_can_be_wrong_in_an_intact_frame(start: Start) -> None:
+    bench, bus = start()
+    bench.glitch("elbow_flex", 3999)
+    assert [ticks(bus, servo) for servo in (2, 3, 3)] == [2048, 3999, 2048]
+
+
 # -- after writes
 
 
@@ -366,6 +389,28 @@ def test_a_plant_names_joints_that_there_are() -> None:
         Plant(horns={"elbow": 30.0})
     with pytest.raises(ConfigError, match="joints in locked"):
         Plant(locked=("grip",))
+
+
+def test_an_arm_opens_and_moves_with_its_wear(start: Start) -> None:
+    """Through the driver that a bridge has: a worn elbow rests at two angles, its neighbours at one."""
+    bench, bus = start(calibration=SHIPPED, backlash={"elbow_flex": 3.0}, sticks={"wrist_flex": 2.0})
+    bus.close()
+    arm = open_arm(ROBOT, BridgeConfig(robot="so101", port="sim"), bench.path)
+    home = arm.torque_on()
+
+    def rest(by: float) -> np.ndarray:
+        arm.send(home + by)
+        time.sleep(0.5)
+        return np.degrees(np.asarray(arm.read().position))
+
+    moved = rest(0.1) - rest(-0.1)
+    low = rest(0.0)
+    rest(0.1)
+    high = rest(0.0)
+    assert moved[0] == pytest.approx(11.46, abs=0.2) and moved[2] == pytest.approx(11.46 - 3.0, abs=0.2)
+    assert high[2] - low[2] == pytest.approx(3.0, abs=0.2) and abs(high[[0, 1]] - low[[0, 1]]).max() < 0.2
+    assert abs(rest(math.radians(1.0)) - high)[3] < 0.2 < 0.8 < abs(rest(math.radians(1.0)) - high)[0]
+    arm.close()
 
 
 # -- as a process
