@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -314,14 +315,18 @@ def test_a_servo_can_go_or_the_cable_be_pulled_from_within(start: Start) -> None
 
 # -- speed
 
+speeds_are_told = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no system but Linux tells it")
+
 
 @pytest.mark.parametrize(("code", "baud"), list(enumerate(BAUDS)))
+@speeds_are_told
 def test_a_servo_hears_its_own_speed_only(start: Start, code: int, baud: int) -> None:
     _, bus = start(baud=baud, eeprom={"gripper": {"Baud_Rate": code}})
     assert bus.ping(6) is not None
     assert (bus.ping(1) is not None) is (code == 0)
 
 
+@speeds_are_told
 def test_a_new_baud_rate_is_answered_at_the_old_one(start: Start) -> None:
     bench, bus = start()
     assert bus.ask(6, protocol.make_write(6, 6, b"\x04"), 0).servo == 6
@@ -332,6 +337,7 @@ def test_a_new_baud_rate_is_answered_at_the_old_one(start: Start) -> None:
     slow.close()
 
 
+@speeds_are_told
 def test_codes_about_which_tables_disagree_are_silent_unless_told(start: Start) -> None:
     bench, bus = start(baud=57_600, eeprom={"gripper": {"Baud_Rate": 6}})
     assert bus.ping(6) is None
