@@ -7,6 +7,7 @@ table, or under it, or is left out. Pure; reads no key and owns no terminal. Not
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
@@ -46,11 +47,13 @@ class Screen:
             return len(console.render_lines(part, options, pad=False))
 
         whole = body(self.view, width, plain)
-        if lines(whole) > room:
-            whole = body(self.view, width, plain, notes=False)
-        yield whole
-        if drawing and lines(whole) + lines(drawing) <= room:
-            yield drawing
+        if drawing:  # where both have no room, joints of which there is nothing to say make some
+            some = replace(self.view, rows=tuple(row for row in self.view.rows if row.state))
+            for above in (whole, body(some, width, plain)):
+                if lines(above) + lines(drawing) <= room:
+                    yield from (above, drawing)
+                    return
+        yield whole if lines(whole) <= room else body(self.view, width, plain, notes=False)
 
 
 def body(view: LiveView, width: int, plain: bool, notes: bool = True) -> RenderableType:
@@ -85,7 +88,7 @@ def table(view: LiveView, width: int, plain: bool) -> Table:
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in shown:
         left = name in ("joint", "", "state")
-        title = view.unit if name == "" else name
+        title = view.unit if name == "joint" else name
         needed = _needed(view, name)  # from the start, so that nothing shifts when a number grows
         rows.add_column(title, justify="left" if left else "right", no_wrap=True, header_style="dim", min_width=needed)
     for row in view.rows:
@@ -141,8 +144,10 @@ def _width(view: LiveView, columns: tuple[str, ...]) -> int:
 def _needed(view: LiveView, column: str) -> int:
     """Letters of one column of the table."""
     if column == "":
-        return max(BAR, len(view.unit))
+        return BAR
     if column == "state":
         return max(map(len, STATE_STYLE))
-    longest = max([len(column), *(len(_cells(row, view.unit)[column]) for row in view.rows)])
+    longest = max(
+        [len(view.unit if column == "joint" else column), *(len(_cells(row, view.unit)[column]) for row in view.rows)]
+    )
     return longest if column in ("joint", "expected") else max(longest, len("-4095"))

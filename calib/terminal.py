@@ -18,7 +18,7 @@ from rich.text import Text
 
 from calib.keys import GONE, single_keys, split, typed
 from calib.live_area import LiveArea
-from calib.person import AGAIN, DONE, LiveView, Question
+from calib.person import AGAIN, CANCEL, DONE, LiveView, Question
 from calib.screen import Screen
 from policy_spec.errors import Cancelled
 
@@ -159,6 +159,7 @@ def _choices(question: Question, keys: dict[str, str]) -> Text:
             text.append(" or ", style="dim")
         text.append(f" {by_option.get(option, '')} ", style="reverse")
         text.append(f" {option}   ")
-    text.append(" q ", style="reverse")
-    text.append(" cancel", style="dim")
+    if CANCEL not in question.options:
+        text.append(" q ", style="reverse")
+        text.append(f" {CANCEL}", style="dim")
     return text

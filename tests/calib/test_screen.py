@@ -37,7 +37,7 @@ def test_everything_is_on_80_by_24() -> None:
     assert len(shown) < 24 and max(map(len, shown)) < 80
     assert shown[0] == "Sweep all joints" and "Move elbow_flex" in shown[1]
     head = shown[3]
-    assert head.split() == ["joint", "now", "low", "high", "range", "expected", "ticks", "state"]
+    assert head.split() == ["ticks", "now", "low", "high", "range", "expected", "state"]
     for name, line in zip(NAMES, shown[4:10], strict=True):
         assert line.split()[:6] == [name, "2000", "1500", "2500", "1000", "2162..2787"] and "short" in line
         for column in ("now", "low", "high", "range", "expected"):  # numbers end under their heads
@@ -70,6 +70,14 @@ def test_a_drawing_stands_where_there_is_room(size: tuple[int, int], where: str)
     assert len(table) == len(NAMES) and len(shown) < size[1]
     expected = {"beside": set(table) <= set(drawn), "below": bool(drawn) and min(drawn) > max(table)}
     assert expected.get(where, not drawn)
+
+
+def test_a_drawing_drives_out_joints_of_which_there_is_nothing_to_say() -> None:
+    rows = tuple(row(name, state="waiting" if name == "gripper" else "") for name in NAMES)
+    shown = lines(LiveView("Which motor", "open it", rows, drawing=DRAWING))
+    assert sum("xxx" in line for line in shown) == 16 and len(shown) < 24
+    assert [line.split()[0] for line in shown if line.startswith(NAMES)] == ["gripper"]
+    assert sum(line.startswith(NAMES) for line in lines(LiveView("Which motor", "open it", rows))) == len(NAMES)
 
 
 def test_nothing_shifts_while_numbers_grow() -> None:
