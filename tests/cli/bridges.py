@@ -23,6 +23,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.env = {**os.environ, "XDG_RUNTIME_DIR": str(root), "XDG_CONFIG_HOME": str(root / "c"), "COLUMNS": "160"}
+        self.env["XDG_STATE_HOME"] = str(root / "s")
         self.robots = root / "c" / "armside" / "robots"
         self.robots.mkdir(parents=True)
         self.profile("blue", 'type = "so101"\nport = "sim"\npark_speed = 3\n')
