@@ -1,7 +1,7 @@
 """What `armside bridge install` writes: udev rules with stable names, and a systemd unit. Text only.
 
-Takes the program, the user and the robot; gives the files' text. Writes nothing. Vendor and product ids as the
-kernel's drivers and the adapters' makers list them.
+Takes the program, the user and the robot; gives the files' text. Writes nothing.
+Adapters come from calib/adapters.py.
 """
 
 from __future__ import annotations
@@ -16,16 +16,6 @@ UNIT_FILE = "armside-bridge@.service"
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
-    """A USB adapter that arms hang on."""
-
-    vendor: str
-    product: str
-    name: str
-    subsystem: str = "tty"
-
-
-@dataclass(frozen=True, slots=True)
 class UsbPort:
     """One adapter of its own, and the robot that hangs on it."""
 
@@ -35,14 +25,6 @@ class UsbPort:
     serial: str
 
 
-ADAPTERS = (
-    Adapter("1a86", "55d3", "CH343, the driver board of SO-100 and SO-101"),
-    Adapter("1a86", "7523", "CH340"),
-    Adapter("10c4", "ea60", "CP210x"),
-    Adapter("0403", "6001", "FTDI FT232R"),
-    Adapter("0403", "6014", "FTDI FT232H"),
-    Adapter("1d50", "606f", "CANable and others with gs_usb firmware", subsystem="net"),
-)
 CAN_BITRATE = 1_000_000
 TTY = 'GROUP="dialout", MODE="0660", ENV{ID_MM_DEVICE_IGNORE}="1", ENV{ID_MM_PORT_IGNORE}="1"'
 LATENCY = 'SUBSYSTEM=="usb-serial", ACTION=="add", DRIVER=="ftdi_sio", ATTR{latency_timer}="1"'
@@ -54,6 +36,8 @@ def udev_rules(named: UsbPort | None = None) -> str:
 
     `named`: one adapter more, whose port gets the name of its robot.
     """
+    from calib.adapters import ADAPTERS
+
     lines = [
         "# Arms for Armside. A port keeps its name whatever was plugged in first:",
         "#   /dev/armside-SERIAL    by the adapter's serial number",

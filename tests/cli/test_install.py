@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from armside.checks import NOTE, OK, Check, Machine, all_checks
-from armside.system_files import ADAPTERS, udev_rules, unit, usb_port
+from armside.system_files import udev_rules, unit, usb_port
+from calib.adapters import ADAPTERS
 from tests.cli.bridges import Home, home
 
 
