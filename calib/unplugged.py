@@ -80,7 +80,8 @@ def _await(person: Person, watch: Watch, todo: str, holds: Callable[[tuple[Port,
             do = "another cable, another socket; some cables only charge. armside doctor tells more"
             what = f"nothing happened in {watch.wait_s:.0f} s: {todo}"
             raise PortMissing(sentence(what, expected="a port that goes and comes", got=_count(now), do=do))
-        person.show(LiveView(TITLE, todo, (), message=f"{_count(now)}; waiting {left_s:.0f} s more"))
+        message = f"{_count(now)}; waiting {left_s:.0f} s more"
+        person.show(LiveView(TITLE, todo, (), keys=(("q", "cancel"),), message=message))
         person.hear()
         time.sleep(LOOK_S)
         newest = watch.look()

@@ -6,6 +6,7 @@ Takes a port's name, gives a Bus at a speed. Knows no ids and no joints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from firmware_bridge.sts import scan
@@ -23,8 +24,10 @@ PATIENCE = Patience(unicast_timeout_s=0.06)
 class AnyBaud:
     """The port of one arm. One thread owns it."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, bauds: Sequence[int] = BAUDS) -> None:
+        """`bauds`: at which servos are looked for; the usual one is among them."""
         self.port = port
+        self.bauds = tuple(bauds)
         self.baud = USUAL
         self._echo: bool | None = None  # None: not looked yet
         self._line: SerialLine | None = None

@@ -16,6 +16,7 @@ from firmware_bridge.errors import BridgeError, EepromError, NoAnswer, ServoErro
 from firmware_bridge.sts import protocol
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.registers import REGISTERS
+from firmware_bridge.sts.scan import QUIET_S
 
 USUAL_CODE = next(code for code, baud in CODES.items() if baud == USUAL)
 # What every servo of ours has beside its id. Status level 1: it acknowledges what it is told. The rest of its
@@ -23,7 +24,6 @@ USUAL_CODE = next(code for code, baud in CODES.items() if baud == USUAL)
 SETTINGS = {"Response_Status_Level": 1, "Return_Delay_Time": 0}
 PASSES = 3  # a servo that restarts in between has its Lock back, and what was written after that would vanish
 TRIES = 3  # of one register
-QUIET_S = 0.03
 
 
 def is_set(servo: Servo, wanted: int) -> bool:

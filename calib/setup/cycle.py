@@ -21,6 +21,7 @@ SILENT_LOOKS = 2  # in a row: one may be a glitch
 LOOK_S = 0.05
 LOST_S = 4.0  # silent for so long after power-off: perhaps it is back under another id
 SKIP = "skip"
+QUIT_KEY = (("q", "cancel"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class _Watch:
                 self.silent_since = time.monotonic()
             message = "it is without power; waiting for it" if self.away else "it still has power"
             title = f"Does it keep id {self.cycle.servo.id}?"
-            self.person.show(LiveView(title, self.todo, (), message=message))
+            self.person.show(LiveView(title, self.todo, (), keys=QUIT_KEY, message=message))
             self.person.hear()
             time.sleep(LOOK_S)
         if self.away:

@@ -10,11 +10,14 @@ import datetime
 import time
 from dataclasses import dataclass
 
-from calib.person import NO, YES, JointRow, LiveView, Person, Question
+import numpy as np
+
+from calib.drawing import draw
+from calib.person import NO, YES, LiveView, Person, Question
 from calib.setup.any_baud import USUAL, AnyBaud
 from calib.setup.assign import assign, is_set
 from calib.setup.chain import WHERE, Link, chain_of, silent_text, working_order
-from calib.setup.cycle import SKIP, Cycle, power_cycle
+from calib.setup.cycle import QUIT_KEY, SKIP, Cycle, power_cycle
 from calib.setup.progress import FOUND, UNCHECKED, VERIFIED, WRITTEN, Done, Progress
 from calib.setup.servos import MODELS, Found, Servo, find_servos
 from firmware_bridge.errors import (
@@ -27,6 +30,7 @@ from firmware_bridge.errors import (
     ServoWrong,
     sentence,
 )
+from firmware_bridge.kinematics.bodies import bodies_of
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.robots import servos_of
 
@@ -70,12 +74,13 @@ class _Setup:
         self.message = ""
 
     def run(self) -> Result:
+        self.port.bus()  # whoever may not open it hears so at once
         if not self.plan.only:
-            if self.progress.complete:
-                self.person.tell("the arm of this name is set up already; beginning again, for another one")
-                self.progress.forget()
             if self._all_set():
                 return self._result(tuple(link.id for link in self.chain))
+            if self.progress.complete:
+                self.person.tell("the arm of this name was set up before: beginning again, for other motors")
+                self.progress.forget()
         for link in working_order(self.chain):
             done = self.progress.joints.get(link.joint)
             if self.plan.only not in ("", link.joint):
@@ -123,9 +128,9 @@ class _Setup:
             return
         if not is_set(servo, link.id):
             self.person.tell(f"{link.joint}: {servo}; gets id {link.id}")
+            self._note(link, servo, WRITTEN)  # before it is: whoever is killed in between finds it to be checked
             servo = assign(self.port, servo, link.id)
             self.written.append(link.joint)
-            self._note(link, servo, WRITTEN)
         after = self._cycled(link, servo) if self.plan.cycle else None
         self._note(link, after or servo, VERIFIED if after else UNCHECKED)
         said = "seen again after a power-off" if after else "not checked with a power-off"
@@ -144,7 +149,7 @@ class _Setup:
             f"Connect only the {link.joint} motor to the board ({WHERE[link.joint]}), its supply on; then press Enter."
         )
         while True:
-            self.person.ask(Question(f"motor.{link.joint}", text, options=(YES,)))
+            self.person.ask(Question(f"motor.{link.joint}", text, options=(YES,), drawing=self._drawing(link)))
             give_up = time.monotonic() + (self.plan.wait_s if self.person.alone else PERSON_WAIT_S)
             trouble: BridgeError | None = None
             while trouble is None or time.monotonic() < give_up:
@@ -163,6 +168,10 @@ class _Setup:
             if self.person.alone:
                 raise trouble
             self.person.tell(str(trouble))
+
+    def _drawing(self, link: Link) -> str:
+        body = bodies_of(self.plan.robot, {})[0].body
+        return draw(body, np.array(self.plan.robot.home_pose), mark=link.joint)
 
     def _only(self, link: Link) -> Servo:
         found = find_servos(self.port)
@@ -249,14 +258,11 @@ class _Setup:
 
     def _note(self, link: Link, servo: Servo, how: str) -> None:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        self.progress.note(link.joint, Done(servo.id, how, servo.firmware, servo.model, now))
+        self.progress.note(link.joint, Done(link.id, how, servo.firmware, servo.model, now))
 
     def _show(self, link: Link | None, message: str) -> None:
-        rows = []
-        for row in working_order(self.chain):
-            done = self.progress.joints.get(row.joint)
-            state = "good" if done is not None and done.settled else "waiting"
-            note = f"id {done.id}, {done.how}" if done else f"gets id {row.id}"
-            rows.append(JointRow(row.joint, None, None, None, None, state, note))
+        settled = sum(done.settled for done in self.progress.joints.values())
+        title = f"Ids of the motors: {settled} of {len(self.chain)} done"
         todo = f"connect only the {link.joint} motor" if link else "connect all motors in the chain"
-        self.person.show(LiveView("Ids of the motors", todo, tuple(rows), unit="", message=message))
+        drawing = self._drawing(link) if link else ""
+        self.person.show(LiveView(title, todo, (), keys=QUIT_KEY, drawing=drawing, message=message))
