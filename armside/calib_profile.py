@@ -1,4 +1,4 @@
-"""What calibrating learns about an arm goes into its profile: written whole or not at all, comments kept."""
+"""Where what calibrating learns about an arm goes: its files, and its profile, written whole, its comments kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from armside.calib_target import Target
+    from calib.sts.save import Where
+
+
+def where_of(target: Target, lerobot: str = "never") -> Where:
+    """The files of an SO arm. `lerobot`: which of LeRobot's copies too, as --lerobot says."""
+    from armside.calib_target import state_folder
+    from calib.lerobot_files import targets
+    from calib.sts.save import Where
+
+    copies = targets(target.id, target.robot.name, lerobot)
+    journal = state_folder() / "calibration" / f"{target.profile.name}.eeprom.json"
+    return Where(target.calibration, copies, journal)
 
 
 def remember(target: Target, **keys: str) -> str:
