@@ -1,7 +1,7 @@
 """What `armside bridge install` writes: udev rules with stable names, and a systemd unit. Text only.
 
-Takes the program, the user and the robot; gives the files' text. Writes nothing.
-Adapters come from calib/adapters.py.
+Takes the program, the user and the robot; gives the files' text. Writes nothing. Adapters come
+from calib/adapters.py.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from firmware_bridge.sts.robots import servos_of
 
 FACTORY_ID = 1
 POLL_S = 0.1
-PERSON_WAIT_S = 6.0  # for a motor that is not there although Enter was pressed; then it is asked again
+PERSON_WAIT_S = 4.0  # for a motor that is not there although Enter was pressed; then it is asked again
 RETRIED = (PortError, ServoDuplicate, ServoWrong, NoAnswer, CorruptAnswer)  # hands can mend it
 
 
