@@ -30,7 +30,7 @@ TRIES = 2
 WORDS: Mapping[str, tuple[int, str]] = {
     "shoulder_pan": (-1, "swing the whole arm to its left"),
     "shoulder_lift": (1, "tip the upper arm forward and down"),
-    "elbow_flex": (-1, "raise the forearm"),
+    "elbow_flex": (-1, "bend the forearm up"),
     "wrist_flex": (-1, "bend the gripper up"),
     "wrist_roll": (-1, "turn the gripper clockwise, seen from behind it"),
     "gripper": (1, "open the gripper"),

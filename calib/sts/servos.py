@@ -46,7 +46,7 @@ class Servos:
         self.ids: Mapping[str, int] = dict(zip(robot.joints, servos_of(robot).ids, strict=True))
         self.firmware: Mapping[str, str] = {}
         self._clock = clock
-        self._offsets: dict[str, int] = {}
+        self.offsets: dict[str, int] = {}  # joint -> Homing_Offset, as the servo has it now
         self._heard: dict[str, float] = {}
 
     def connect(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Servos:
         self._refuse_missing()
         for joint, servo in self.ids.items():
             self._refuse_strange(joint, servo)
-            self._offsets[joint] = self.bus.read(servo, "Homing_Offset")
+            self.offsets[joint] = self.bus.read(servo, "Homing_Offset")
         self._heard = dict.fromkeys(self.ids, self._clock())
         return self._words()
 
@@ -66,7 +66,7 @@ class Servos:
         raw = {}
         for joint, servo in self.ids.items():
             if servo in answer.frames:
-                raw[joint] = raw_ticks(_PRESENT.decode(answer.frames[servo].data), self._offsets[joint])
+                raw[joint] = raw_ticks(_PRESENT.decode(answer.frames[servo].data), self.offsets[joint])
                 self._heard[joint] = now
         silent = {joint: now - heard for joint, heard in self._heard.items() if now - heard > LATE_S}
         lost = [f"{joint} (servo {self.ids[joint]})" for joint in silent if silent[joint] > LOST_S]
@@ -118,13 +118,11 @@ def limp(bus: Bus, ids: Mapping[str, int], person: Person) -> tuple[str, ...]:
     return holding
 
 
-def release(bus: Bus, ids: Mapping[str, int], sleep: Callable[[float], None] = time.sleep) -> None:
-    """Torque fades out over RELEASE_S, then is off, and its limit as before; broken off, they hold where they are."""
+def release(bus: Bus, ids: Mapping[str, int]) -> None:
+    """Torque fades out, then is off, and its limit as before; broken off, they hold where they are."""
     full = {servo: bus.read(servo, "Torque_Limit") for servo in ids.values()}
     try:
-        for step in range(RELEASE_STEPS - 1, 0, -1):
-            bus.sync_write("Torque_Limit", {servo: limit * step // RELEASE_STEPS for servo, limit in full.items()})
-            sleep(RELEASE_S / RELEASE_STEPS)
+        fade(bus, full, RELEASE_S)
     except BaseException:
         for servo, limit in full.items():  # goals first: with its full torque it would jump back to where it was
             bus.write(servo, "Goal_Position", bus.read(servo, "Present_Position"))
@@ -133,3 +131,10 @@ def release(bus: Bus, ids: Mapping[str, int], sleep: Callable[[float], None] = t
     for servo, limit in full.items():
         bus.write(servo, "Torque_Enable", 0)
         bus.write(servo, "Torque_Limit", limit)
+
+
+def fade(bus: Bus, limits: Mapping[int, int], seconds: float) -> None:
+    """The torque of these servos from `limits` (0.1 %) down to nearly none."""
+    for step in range(RELEASE_STEPS - 1, 0, -1):
+        bus.sync_write("Torque_Limit", {servo: limit * step // RELEASE_STEPS for servo, limit in limits.items()})
+        time.sleep(seconds / RELEASE_STEPS)

@@ -1,0 +1,75 @@
+"""A person with hands for tests: answers questions by name and moves the limp joints of a Bench as the screen asks."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from calib.person import LiveView, Scripted
+from calib.sts.guide import WORDS
+from calib.sts.live import Pace
+from calib.sts.sweep import CLOSE_TITLE, SWEEP_TITLE
+from firmware_bridge.sts.travel import TRAVEL
+from firmware_bridge.sts.virtual_bench import Bench
+
+QUICK = Pace(period_s=0.005, settle_s=0.05, still_s=0.1, patience_s=6.0)
+STEP = 20.0  # degrees of a guided move
+SPEED = 900.0  # degrees/s
+FAR = 400.0  # degrees: to the stop
+
+Moves = list[dict[str, float]]
+
+
+def guided(bench: Bench, joint: str) -> Moves:
+    """What a person does who is asked to move `joint`, and back."""
+    now = bench.angle(joint)
+    return [{joint: now + WORDS[joint][0] * STEP}]
+
+
+def from_stop_to_stop(bench: Bench) -> Moves:
+    """A whole sweep, back to the middle."""
+    limited = [name for name, travel in TRAVEL.items() if not travel.free]
+    low, high = dict.fromkeys(limited, -FAR), dict.fromkeys(limited, FAR)
+    return [low, high, dict.fromkeys(limited, 0.0) | {"gripper": 20.0}]
+
+
+@dataclass(slots=True)
+class Hands(Scripted):
+    """`does`: title of a live view -> what the hands do when it first appears, instead of the usual."""
+
+    bench: Bench | None = None
+    does: Mapping[str, Callable[[Bench], Moves]] = field(default_factory=dict)
+    left: collections.deque[dict[str, float]] = field(default_factory=collections.deque)
+    title: str = ""
+    at: str = ""  # the title at which `acts` runs, after `after` views of it
+    acts: Callable[[], None] | None = None
+    after: int = 1
+    seen: int = 0
+
+    def show(self, view: LiveView) -> None:
+        Scripted.show(self, view)
+        assert self.bench is not None
+        if view.title != self.title:
+            self.title, self.seen = view.title, 0
+            self.left = collections.deque(self._moves(view.title))
+        self.seen += 1
+        if self.acts is not None and view.title == self.at and self.seen == self.after:
+            self.acts()
+        if self.left and not self.bench._moving():
+            self.bench.hand(SPEED, **self.left.popleft())
+
+    def ask(self, question):  # type: ignore[no-untyped-def]
+        self.title = ""  # the same view again is a new one
+        return Scripted.ask(self, question)
+
+    def _moves(self, title: str) -> Moves:
+        assert self.bench is not None
+        if title in self.does:
+            return self.does[title](self.bench)
+        if title == SWEEP_TITLE:
+            return from_stop_to_stop(self.bench)
+        if title == CLOSE_TITLE:
+            return [{"gripper": -FAR}]
+        joint = title.rpartition(": ")[2]
+        return guided(self.bench, joint) if joint in WORDS else []

@@ -1,0 +1,104 @@
+"""The guide names exchanged ids, reversed servos and hands at the wrong joint; its words are those of the kinematics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from calib.person import AGAIN
+from calib.sts.guide import WORDS, guide
+from calib.sts.live import Live, Pace
+from calib.sts.servos import Servos
+from firmware_bridge import robots
+from firmware_bridge.errors import CalibrationImplausible
+from firmware_bridge.kinematics.bodies import BODIES
+from firmware_bridge.kinematics.directions import direction
+from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.line import SerialLine
+from firmware_bridge.sts.virtual_bench import Bench, Plant
+from policy_spec.errors import Cancelled
+from tests.calib.hands import QUICK, Hands, Moves
+
+ROBOT = robots.find("so101")
+ALL_AGAIN = {f"guide.{joint}": [AGAIN] * 2 for joint in ROBOT.joints}
+
+
+def guided(plant: Plant, pace: Pace = QUICK, **hands: object) -> tuple[dict[str, str], Hands]:
+    with Bench(ROBOT, plant) as bench:
+        person = Hands(answers=ALL_AGAIN, bench=bench, **hands)  # type: ignore[arg-type]
+        bus = Bus(SerialLine(bench.path, 1_000_000))
+        try:
+            servos = Servos(bus, ROBOT)
+            servos.connect()
+            before = bench.memory()
+            try:
+                return guide(person, Live(servos, pace), BODIES["so101"]), person
+            finally:
+                assert bench.memory() == before
+        finally:
+            bus.close()
+
+
+@pytest.mark.parametrize("name", ["so101", "so100"])
+def test_the_words_are_those_of_the_kinematics(name: str) -> None:
+    """Positive ticks: right, down, down, down, counter-clockwise, opens."""
+    body = BODIES[name]
+    opposite = {"right": "left", "down": "up", "counter-clockwise": "clockwise"}
+    for joint, (sign, words) in WORDS.items():
+        way = direction(body, joint)
+        wanted = "open" if way == "opens" else way if sign > 0 else opposite[way]
+        assert wanted in words, (joint, way, words)
+
+
+def test_an_honest_arm_needs_no_question() -> None:
+    found, person = guided(Plant())
+    assert list(found) == list(ROBOT.joints) and person.asked == []
+
+
+@pytest.mark.parametrize("horn", [30.0, 180.0])
+def test_horns_and_wraps_do_not_matter(horn: float) -> None:
+    plant = Plant(horns=dict.fromkeys(ROBOT.joints, horn), eeprom={"elbow_flex": {"Homing_Offset": -1900, "Phase": 28}})
+    assert guided(plant)[1].asked == []
+
+
+def test_exchanged_ids_are_named() -> None:
+    with pytest.raises(CalibrationImplausible, match="ids 2 and 3 are exchanged") as refused:
+        guided(Plant(ids={"shoulder_lift": 3, "elbow_flex": 2}))
+    assert "you moved elbow_flex's motor (id 3) while shoulder_lift was asked for, twice" in str(refused.value)
+
+
+@pytest.mark.parametrize("joint", ["elbow_flex", "gripper"])
+def test_a_reversed_servo_is_named(joint: str) -> None:
+    with pytest.raises(CalibrationImplausible, match="mounted the other way round") as refused:
+        guided(Plant(reversed=(joint,)))
+    assert f"{joint} went" in str(refused.value)
+
+
+def test_a_wrong_joint_moved_once_is_asked_again() -> None:
+    wrong: list[Moves] = [[{"wrist_flex": 30.0}], [{"elbow_flex": -25.0}]]
+    found, person = guided(Plant(), does={"which motor is which: elbow_flex": lambda bench: wrong.pop(0)})
+    assert person.asked == ["guide.elbow_flex"] and len(found) == 6
+    assert any("you moved wrist_flex's motor (id 4)" in line for line in person.told)
+
+
+def test_two_joints_at_once_are_no_answer() -> None:
+    both: Moves = [{"shoulder_lift": 30.0, "elbow_flex": 30.0}, {}, {"shoulder_lift": 60.0}]
+
+    def moves(bench: Bench) -> Moves:
+        return both
+
+    found, person = guided(Plant(), does={"which motor is which: shoulder_lift": moves})
+    assert len(found) == 6 and person.asked == []
+
+
+def test_nobody_there() -> None:
+    titles = [f"which motor is which: {joint}" for joint in ROBOT.joints]
+    idle = {title: lambda bench: [] for title in titles}
+    with pytest.raises(CalibrationImplausible, match="nobody moved shoulder_pan within"):
+        guided(Plant(), dataclasses.replace(QUICK, patience_s=0.3), does=idle)
+
+
+def test_cancelled_while_watching() -> None:
+    with pytest.raises(Cancelled):
+        guided(Plant(), heard=["", "quit"])
