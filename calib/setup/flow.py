@@ -121,16 +121,15 @@ class _Setup:
 
     def _one(self, link: Link) -> None:
         servo = self._connected(link)
-        pending = self.progress.joints.get(link.joint)
-        if is_set(servo, link.id) and not (pending is not None and pending.how == WRITTEN):
+        begun = self.progress.joints.get(link.joint)
+        if is_set(servo, link.id) and not (begun is not None and begun.how == WRITTEN):
             self.person.tell(f"{link.joint}: {servo}; is set already")
             self._note(link, servo, FOUND)
             return
-        if not is_set(servo, link.id):
-            self.person.tell(f"{link.joint}: {servo}; gets id {link.id}")
-            self._note(link, servo, WRITTEN)  # before it is: whoever is killed in between finds it to be checked
-            servo = assign(self.port, servo, link.id)
-            self.written.append(link.joint)
+        self.person.tell(f"{link.joint}: {servo}; gets id {link.id}")
+        self._note(link, servo, WRITTEN)  # before it is: whoever is killed in between finds it to be checked
+        servo = assign(self.port, servo, link.id)
+        self.written.append(link.joint)
         after = self._cycled(link, servo) if self.plan.cycle else None
         self._note(link, after or servo, VERIFIED if after else UNCHECKED)
         said = "seen again after a power-off" if after else "not checked with a power-off"

@@ -99,6 +99,24 @@ def test_killed_and_resumed(place: Home, bench: Bench, tmp_path: Path) -> None:
     assert done.returncode == 130 and progress(place) == {}
 
 
+def test_killed_between_two_writes(place: Home, tmp_path: Path) -> None:
+    """Its id is new, its baud rate old, its memory open: the next run finds it there and ends what was begun."""
+    with Bench(SO101, Plant(ids=NEW, eeprom={"gripper": {"Baud_Rate": 4}}), link=str(tmp_path / "ttyACM0")) as made:
+        made.attach("gripper")
+        words = ("setup-motors", "--port", made.path, "--only", "gripper", "--yes", "--no-cycle")
+        process = place.start(*words)
+        made.after_writes(3, process.kill)
+        process.communicate()
+        left = made.stored("gripper")
+        assert (left["ID"], left["Baud_Rate"], made.servo("gripper").get("Lock")) == (6, 4, 0)
+        script = answers(tmp_path / "a.json", motor__gripper="yes", chain="skip")
+        done = place.call(*words[:-2], "--no-cycle", "--script", script)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "servo id 6 at 115200 baud" in done.stdout
+        left = made.stored("gripper")
+        assert (left["ID"], left["Baud_Rate"], made.servo("gripper").get("Lock")) == (6, 0, 1)
+
+
 def test_one_that_was_replaced(place: Home, bench: Bench, tmp_path: Path) -> None:
     bench.attach("elbow_flex")
     script = answers(tmp_path / "a.json", motor__elbow_flex="yes", cycle__elbow_flex="skip", chain="skip")
