@@ -132,7 +132,7 @@ def write_synced(path: Path, data: bytes) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """A file that is there whole or not at all, and stays after a power cut. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.half")
+    half = half_of(path)
     try:
         write_synced(half, data)
         os.replace(half, path)
@@ -141,6 +141,11 @@ def write_whole(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             half.unlink(missing_ok=True)
         raise
+
+
+def half_of(path: Path) -> Path:
+    """Where `write_whole` writes; stays only where a process was killed."""
+    return path.with_name(f".{path.name}.half")
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ place, the journal goes. Asks nothing, judges no numbers.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 from calib import lerobot_files
 from calib.held_signals import held_signals
 from calib.provenance import Provenance, path_beside
-from calib.store import Staged, can_finish, discard, put, stage, undo
+from calib.store import Staged, discard, half_of, put, stage, undo
 from calib.sts import eeprom
 from calib.sts import journal as journals
 from calib.sts.eeprom import ServoChange
 from calib.sts.journal import Journal
+from calib.sts.recovery import recover_from
 from firmware_bridge.errors import CalibrationError, EepromError, PortError, ServoError, sentence
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.bus import Bus
@@ -54,22 +56,31 @@ def save(bus: Bus, robot: Robot, calibration: Calibration, provenance: Provenanc
     return (said, *_said(changes, staged, where)) if said else _said(changes, staged, where)
 
 
+def keep_files(bus: Bus, calibration: Calibration, provenance: Provenance, where: Where) -> tuple[str, ...]:
+    """Only the files, for servos that hold these numbers already. Raises CalibrationError, EepromError."""
+    changes = eeprom.plan(bus, calibration)
+    differing = [change.joint for change in changes if change.differing]
+    if differing:
+        raise EepromError(sentence("servos do not hold these numbers", got=", ".join(differing), do="write them too"))
+    known = _with_servos(bus, changes, provenance)
+    with held_signals():
+        staged = _stage(calibration, known, where)
+        _put_all(staged)
+    return _files_said(staged, where)
+
+
 def recover(bus: Bus, where: Where) -> str:
     """What a broken-off change had left and how it was undone; "" when there was nothing. Every flow's first call.
 
     Raises EepromError when it cannot: the journal stays.
     """
-    journal = journals.read(where.journal)
-    if journal is None:
+    said = recover_from(bus, where.journal)
+    if not said:
         for path in (where.calibration, where.provenance, *where.lerobot):
             discard(Staged(path, "", ""))  # of one that was killed before its journal was there
-        return ""
-    found = _found(bus, journal, where.journal)
-    eeprom.refuse_rigid(bus, {change.joint: change.id for change in journal.changes})
-    with held_signals():
-        if all(found[change.id] == change.new for change in journal.changes) and all(map(can_finish, journal.files)):
-            return _finish(bus, journal, where.journal)
-        return _take_back(bus, journal, where.journal)
+        with contextlib.suppress(OSError):
+            half_of(where.journal).unlink(missing_ok=True)
+    return said
 
 
 # -- inside
@@ -93,6 +104,16 @@ def _change(bus: Bus, journal: Journal, path: Path) -> None:
             raise EepromError(f"{error}; servos and files are as they were") from error
         raise
     journals.drop(path)
+
+
+def _put_all(staged: tuple[Staged, ...]) -> None:
+    try:
+        for item in staged:
+            put(item)
+    except BaseException as error:
+        left = tuple(filter(None, map(undo, reversed(staged))))
+        what = "a file could not be put in place"
+        raise CalibrationError(sentence(what, got=f"{error}; {'; '.join(left) or 'all is as it was'}")) from error
 
 
 def _left(error: BaseException, left: tuple[str, ...], path: Path) -> str:
@@ -132,72 +153,14 @@ def _with_servos(bus: Bus, changes: tuple[ServoChange, ...], provenance: Provena
 def _said(changes: tuple[ServoChange, ...], staged: tuple[Staged, ...], where: Where) -> tuple[str, ...]:
     rows = [f"{change.joint}: {', '.join(change.differing)}" for change in changes if change.differing]
     servos = ["into the servos, read back and locked:", *(f"  {row}" for row in rows)]
-    lines = servos if rows else ["the servos held these numbers already; written again and locked, so that they stay"]
+    same = ["the servos held these numbers already; written again and locked, so that they stay"]
+    return (*(servos if rows else same), *_files_said(staged, where))
+
+
+def _files_said(staged: tuple[Staged, ...], where: Where) -> tuple[str, ...]:
+    lines = []
     for item in staged:
         copy = " (for LeRobot)" if item.target in where.lerobot else ""
         kept = f"; what was there: {item.kept.name}" if item.old and item.old != item.new else ""
         lines.append(f"{item.target}{copy}{kept}")
     return tuple(lines)
-
-
-def _found(bus: Bus, journal: Journal, path: Path) -> dict[int, dict[str, int]]:
-    """What the journal's servos hold now. Raises EepromError: one is silent, or this is another arm."""
-    began = f"a change of this arm's servos broke off ({journal.date})"
-    found, silent, strange = {}, [], []
-    for change in journal.changes:
-        try:
-            found[change.id] = eeprom.read(bus, change.id)
-        except ServoError:
-            silent.append(f"{change.joint} (servo {change.id})")
-            continue
-        for name, value in found[change.id].items():
-            if value not in (change.old[name], change.new[name]):
-                strange.append(f"{change.joint} {name}: {change.old[name]} or {change.new[name]}, servo {value}")
-    if silent:
-        do = "check the power supply and the cable, then again"
-        raise EepromError(
-            sentence(f"{began}, and cannot be undone yet", got=f"no answer from {', '.join(silent)}", do=do)
-        )
-    if strange:
-        do = f"connect the arm that {path} is about; or delete that file, if this arm was calibrated since"
-        expected = "the numbers from before or after it"
-        raise EepromError(
-            sentence(f"{began}, but these are other numbers", expected=expected, got="; ".join(strange), do=do)
-        )
-    return found
-
-
-def _finish(bus: Bus, journal: Journal, path: Path) -> str:
-    _rewrite(bus, journal, path, back=False)
-    left = []
-    for item in journal.files:
-        try:
-            put(item)
-        except OSError as error:
-            left.append(f"{item.target}: {error}")
-    if left:
-        raise EepromError(sentence("a broken-off change could not be finished", got="; ".join(left), do="then again"))
-    journals.drop(path)
-    return f"a change that broke off ({journal.date}) was complete in the servos: its files are in place now"
-
-
-def _take_back(bus: Bus, journal: Journal, path: Path) -> str:
-    _rewrite(bus, journal, path, back=True)
-    left = tuple(filter(None, map(undo, journal.files)))
-    journals.drop(path)
-    text = f"a change that broke off ({journal.date}) was undone: the servos hold what they held before"
-    return "; ".join((text, *left))
-
-
-def _rewrite(bus: Bus, journal: Journal, path: Path, *, back: bool) -> None:
-    """Old (`back`) or new values into every servo, even where they read right: they may not be there to stay."""
-    wanted = [
-        dataclasses.replace(change, new=change.old, old=change.new) if back else change for change in journal.changes
-    ]
-    try:
-        eeprom.Transaction(bus, wanted).write()
-    except (ServoError, PortError) as error:
-        what = f"a change of this arm's servos broke off ({journal.date}) and could not be undone: {error}"
-        raise EepromError(
-            sentence(what, do=f"connect the arm and its power again, then again ({path} stays)")
-        ) from error
