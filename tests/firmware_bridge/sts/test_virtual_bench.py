@@ -306,7 +306,7 @@ def test_a_servo_can_go_or_the_cable_be_pulled_from_within(start: Start) -> None
     unlock(bus)
     bench.after_writes(1, lambda: bench.lose("shoulder_lift"))
     with pytest.raises(NoAnswer, match="servo 2 does not answer"):
-        bus.write(2, "Homing_Offset", 5)
+        bus.ask(2, protocol.make_write(2, 31, b"\x05\x00"), 0)  # the write's own answer is missing
     bench.after_writes(1, bench.port.unplug)
     with pytest.raises(PortLost):
         bus.write(3, "Homing_Offset", 5)
