@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -68,7 +69,16 @@ def main() -> None:
     except Cancelled as error:
         heard.append(f"Cancelled: {error}")
     finally:
-        Path(result).write_text("\n".join(heard))
+        Path(result).write_text("\n".join([*heard, left()]))
+
+
+def left() -> str:
+    """How the terminal is after the block, while this program still runs."""
+    try:
+        flags = termios.tcgetattr(sys.stdin)[3]
+    except termios.error:
+        return "gone"
+    return "as before" if flags & termios.ICANON and flags & termios.ECHO else "still single keys"
 
 
 if __name__ == "__main__":

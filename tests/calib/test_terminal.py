@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from calib import keys
 from tests.terminals import DEADLINE_S, Cells, Program
 
 Start = Callable[..., Program]
@@ -37,8 +39,10 @@ def start(result: Path) -> Iterator[Start]:
         program.close()
 
 
-def heard(result: Path) -> list[str]:
-    return result.read_text().splitlines()
+def heard(result: Path, left: str = "as before") -> list[str]:
+    *words, after = result.read_text().splitlines()
+    assert after == left
+    return words
 
 
 def test_a_question_is_answered_by_one_key(start: Start, result: Path) -> None:
@@ -89,17 +93,15 @@ def test_ways_out(start: Start, result: Path, step: str, key: str) -> None:
 def test_an_arrow_key_is_no_way_out(start: Start, result: Path) -> None:
     program = start("live")
     program.wait_for("round 1")
-    program.type("\x1b")
-    os.write(program.ours, b"[A")  # in two parts, as a slow line brings it
-    program.type("\x1bOB\x1b[1;5C")
-    program.wait_for(r"round \d\d\d")
+    program.type("\x1b[A\x1bOB\x1b[1;5C")
+    program.wait_for(r"round \d\d")
     program.type("\r")
     assert program.end() == 0 and heard(result) == ["done"]
 
 
-def test_after_an_exception_the_terminal_is_as_before(start: Start) -> None:
+def test_after_an_exception_the_terminal_is_as_before(start: Start, result: Path) -> None:
     program = start("raise")
-    assert program.end() == 1
+    assert program.end() == 1 and heard(result) == []
     assert "on purpose" in program.cells.text and program.cooked()
 
 
@@ -127,8 +129,35 @@ def test_a_closed_window_cancels(start: Start, result: Path) -> None:
     program.wait_for("round 1")
     program.hang_up()
     program.end()
-    (line,) = heard(result)
+    (line,) = heard(result, left="gone")
     assert line.startswith("Cancelled")
+
+
+@pytest.mark.parametrize("step", ["ask", "live"])
+def test_a_window_closed_under_nohup_cancels(result: Path, step: str) -> None:
+    deaf = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
+    with Program([*deaf, sys.executable, "-m", "tests.calib.at_terminal", str(result), step]) as program:
+        program.wait_for("q  cancel")
+        program.hang_up()
+        program.end()
+    assert heard(result, left="gone") == ["Cancelled: the terminal went away: cancelled"]
+
+
+def test_keys_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert keys.typed() == ""
+        os.write(writing, b"\x1b")
+        assert keys.typed() == "\x1b"  # nothing more came: it is Escape
+        monkeypatch.setattr(keys, "REST_S", DEADLINE_S)
+        for parts in ((b"\x1b", b"[A"), (b"x\x1b[1;", b"5C"), (b"\x1bO", b"B")):  # as a slow line brings them
+            os.write(writing, parts[0])
+            threading.Timer(0.05, os.write, (writing, parts[1])).start()
+            assert keys.typed() == b"".join(parts).decode()
+        os.close(writing)
+        assert keys.typed() is keys.GONE
+    assert keys.split("q\x1b[A\x1b\x1bOB\r") == ["q", "\x1b[A", "\x1b", "\x1bOB", "\r"]
 
 
 def test_another_size_is_drawn_anew(start: Start, result: Path) -> None:
