@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_exit_arguments(arm, "park")
     arm.add_argument("--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded")
     arm.add_argument(
+        "--start-pose",
+        action="store_true",
+        help="move slowly (0.3 rad/s) to where the policy's data were, if the arm stands elsewhere; without it a real "
+        "arm is refused there",
+    )
+    arm.add_argument(
         "--max-observation-age",
         type=float,
         metavar="S",
@@ -94,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
 
 def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
     """The run as the rooms want it. Raises UsageError for what the command line alone shows to be wrong."""
+    from armside.armed import holding
     from edge.run import RunConfig
+    from edge.start_pose import StartPose
 
     calibration = calibration_of(choice)
     frame = frame_of(choice, args.joint_frame)
@@ -114,6 +122,7 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
         threads=args.threads,
         verify=args.verify,
         half_ranges=half_ranges(choice.profile.type, calibration),
+        start_pose=StartPose(broken_exit=holding(choice)) if args.start_pose else None,
     )
 
 

@@ -16,10 +16,15 @@ class Leaving:
         self._handle = handle
         self._farewell: str | None = None
 
-    def leave(self, loop: Loop | None = None) -> str:
-        """Parks where configured (recording it all; Ctrl-C once more holds instead), then closes it."""
+    def leave(self, loop: Loop | None = None, instead: str = "") -> str:
+        """Parks where configured (recording it all; Ctrl-C once more holds instead), then closes it.
+
+        `instead`: an exit policy that takes the place of parking.
+        """
         if self._farewell is None:
-            policy, note = self._park(loop) if loop is not None and self._parks() else ("", "")
+            policy, note = "", ""
+            if loop is not None and self._parks():
+                policy, note = self._park(loop) if instead in ("", "park") else (instead, "")
             try:
                 said = self._handle.close(policy)
                 self._farewell = said if note in said else f"{note}; {said}"

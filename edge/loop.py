@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 
 from edge import control as words
 from edge.cameras import LOST, STALE
@@ -61,7 +62,7 @@ class Loop:
     def _turn(self, status: Status, now: float) -> Ending | None:
         self.hear(status)
         try:
-            ending = self._why_stop(status, now) or self._obey() or self._watch_cameras(now)
+            ending = self._why_stop(status, now) or self.obey() or self._watch_cameras(now)
             ending = ending or self.pilot.take(status)
             if ending is None and not self._holds:
                 self.pilot.look(status, now)
@@ -69,15 +70,24 @@ class Loop:
             return ExitReason.BRIDGE, str(error)
         except CameraError as error:  # lost since it was asked for its condition
             return ExitReason.CAMERA, str(error)
+        self.show(status, now)
+        return ending
+
+    def show(self, status: Status, now: float) -> None:
+        """The live line, not more often than SHOW_S."""
         if now - self._shown >= SHOW_S:
             self._shown = now
             with contextlib.suppress(OSError):
                 self.parts.ui.state(self._state(status, now))
-        return ending
 
     def hear(self, newest: Status) -> None:
         """Records every status since the last turn and tells what changed between them."""
-        for status in self.parts.client.statuses():
+        self.listen(self.parts.client.statuses())
+        self.status = newest
+
+    def listen(self, statuses: Sequence[Status]) -> None:
+        """Records them and tells what changed; for whoever took them from the client."""
+        for status in statuses:
             self.parts.recorder.put(to_tick_record(status))
             before, self.status = self.status, status
             waiting = status.mode == "ready" and status.chunk_seq < 0
@@ -91,7 +101,6 @@ class Loop:
             if missed and (before is None or all(before.fresh)):
                 names = ", ".join(self.parts.client.info.joints[j] for j in missed)
                 self.event("servo", f"{names} did not answer: holding")
-        self.status = newest
 
     def _why_stop(self, status: Status, now: float) -> Ending | None:
         duration = self.config.duration_s
@@ -107,7 +116,8 @@ class Loop:
 
     # -- words
 
-    def _obey(self) -> Ending | None:
+    def obey(self) -> Ending | None:
+        """Does what was said since the last call; an ending where it was to quit."""
         for word in self.parts.control.take():
             if word.name == words.QUIT:
                 return ExitReason.QUIT, "asked to quit"

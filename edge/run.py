@@ -22,15 +22,20 @@ from edge.priority import in_background
 from edge.recorder import NoRecorder, Recorder
 from edge.run_config import RunConfig, make_header, rhythm_of
 from edge.session import Session, camera_slots
+from edge.start_pose import Start, go_to_start, require_start
 from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
 from episodes.writer import require_free
 from policy_spec.bundle import open_bundle
 from policy_spec.errors import sentence
-from policy_spec.frames import frame
+from policy_spec.frames import Frame, frame
+from policy_spec.in_range import ranges_of
 from policy_spec.norm import NormTag
 
 __all__ = ["RunConfig", "run"]
+
+SHIPPED = "shipped"  # Info.calibration of a virtual arm
+PERSON = (ExitReason.INTERRUPT, ExitReason.QUIT)
 
 
 def run(config: RunConfig, control: Control | None = None, ui: LoopUi | None = None) -> RunResult:
@@ -67,6 +72,8 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
             say("attached", f"to the bridge that runs: {config.bridge.where}, on {config.bridge.port}")
         left = stack.enter_context(Leaving(handle))
         check_fit(handle.client.info, tag, joint_frame)
+        start = _start(config, handle, tag, joint_frame)
+        require_start(start, handle.client, say)  # before minutes are spent on a session
         slots = camera_slots(tag, bundle.manifest.cameras)
         cameras = stack.enter_context(
             open_cameras(config.cameras, slots, config.patience, lambda text: say("camera", text))
@@ -85,12 +92,19 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
             )
         predictor = Predictor(session)
         stack.callback(predictor.close)
+        require_start(start, handle.client, lambda name, text: None)  # a hand may have moved it meanwhile
         control.moving = True  # from here on Ctrl-C is a word, not an exception
         header = make_header(config, bundle.manifest, tag, handle.client.info, session.engine.name)
         recorder = Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
         parts = Parts(handle.client, cameras, predictor, joint_frame, recorder or NoRecorder(), control, ui)
         loop = Loop(_loop_config(config, tag, handle, session), parts)
-        return _drive(loop, handle, left, config)
+        return _drive(loop, handle, left, config, start)
+
+
+def _start(config: RunConfig, handle: Handle, tag: NormTag, joint_frame: Frame) -> Start:
+    info = handle.client.info
+    virtual = config.simulated or info.calibration == SHIPPED
+    return Start(info, ranges_of(tag.state), joint_frame, virtual, config.start_pose)
 
 
 def _loop_config(config: RunConfig, tag: NormTag, handle: Handle, session: Session) -> LoopConfig:
@@ -106,18 +120,22 @@ def _loop_config(config: RunConfig, tag: NormTag, handle: Handle, session: Sessi
     )
 
 
-def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig) -> RunResult:
-    """Arms, loops, leaves the arm, closes the recording; whatever happens, in this order."""
+def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig, start: Start) -> RunResult:
+    """Arms, goes to the start pose, loops, leaves the arm, closes the recording; whatever happens, in this order."""
     parts, started = loop.parts, time.monotonic()
-    ending: Ending = ExitReason.BRIDGE, "the run broke off"
+    ending: Ending | None = None
+    instead = ""  # how the arm is left, where not as configured
     try:
         if not parts.control.interrupts:
-            _arm(loop, handle)
-        ending = loop.run()
+            ending = _begin(loop, handle, start)
+        if ending is not None and start.wanted is not None and ending[0] in PERSON:
+            instead = start.wanted.broken_exit
+        ending = ending or loop.run()
     finally:
+        ending = ending or (ExitReason.BRIDGE, "the run broke off")
         seconds = time.monotonic() - started
         loop.event("end", f"{ending[0].value}: {ending[1]}")
-        farewell = left.leave(loop)
+        farewell = left.leave(loop, instead)
         counts = {"chunks": loop.pilot.sent, "refused": loop.pilot.refused, "waited_ticks": loop.waited_ticks}
         parts.recorder.close(EndRecord(time.monotonic(), ending[0].value, f"{ending[1]}; {farewell}", counts))
     late = loop.status.late_ticks if loop.status else 0
@@ -135,10 +153,14 @@ def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig) -> RunR
     )
 
 
-def _arm(loop: Loop, handle: Handle) -> None:
-    """Torque on with goal = present; a port that is not live stays a shadow, and that is said."""
+def _begin(loop: Loop, handle: Handle, start: Start) -> Ending | None:
+    """Torque on with goal = present, then to the start pose where that was asked for; why the run must end, if it must.
+
+    A port that is not live stays a shadow, and that is said.
+    """
     client = loop.parts.client
-    if client.info.live:
-        loop.event("armed", handle.take())
-    else:
+    if not client.info.live:
         loop.event("shadow", f"{client.info.port} is not live: goals are computed and shown, none is sent")
+        return None
+    loop.event("armed", handle.take())
+    return None if start.wanted is None else go_to_start(start, loop)

@@ -12,8 +12,9 @@ from pathlib import Path
 from edge.attach import Attach
 from edge.camera import CameraPatience
 from edge.schedule import Rhythm
+from edge.start_pose import StartPose
 from episodes.layout import RunHeader
-from firmware_bridge.client import BridgeConfig, Info
+from firmware_bridge.client import SIM, BridgeConfig, Info
 from policy_spec.errors import UsageError, sentence
 from policy_spec.manifest import Manifest
 from policy_spec.norm import NormTag
@@ -39,6 +40,12 @@ class RunConfig:
     verify: bool = False  # hash every file again
     patience: CameraPatience = field(default_factory=CameraPatience)
     half_ranges: tuple[float, ...] | None = None  # rad, from the calibration; only some frames need them
+    start_pose: StartPose | None = None  # move there first; None: refuse a real arm that stands elsewhere
+
+    @property
+    def simulated(self) -> bool:
+        """Virtual servos, started by this run or by the bridge that it uses."""
+        return self.bridge.port == SIM
 
 
 def rhythm_of(config: RunConfig, tag: NormTag, rate_hz: float) -> Rhythm:

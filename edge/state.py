@@ -19,6 +19,7 @@ class ExitReason(str, Enum):
     CAMERA = "camera"
     POLICY = "policy"  # an observation or a chunk that cannot be
     REFUSED = "refused"  # the bridge took none of many chunks in a row
+    START = "start"  # the arm did not get to where the policy's data were
 
 
 Ending = tuple[ExitReason, str]  # why, in a word and in a sentence
@@ -26,7 +27,7 @@ Ending = tuple[ExitReason, str]  # why, in a word and in a sentence
 
 @dataclass(frozen=True, slots=True)
 class LoopEvent:
-    """Something a person should read. `name`: task, pause, resume, estop, rearm, camera, chunk, fault ..."""
+    """Something a person should read. `name`: task, pause, resume, estop, rearm, camera, fault, start pose ..."""
 
     t: float  # s, monotonic
     name: str

@@ -99,14 +99,21 @@ def children(word: str) -> list[psutil.Process]:
 
 
 class Servos:
-    """Virtual servos in a process of their own, behind a real pty; `order` is what goes wrong with them."""
+    """Virtual servos in a process of their own, behind a real pty; `order` is what goes wrong with them.
 
-    def __init__(self, folder: Path) -> None:
+    `plant`: fields of virtual_plant.Plant; a limp joint of such an arm stays where it is.
+    """
+
+    def __init__(self, folder: Path, plant: dict[str, Any] | None = None) -> None:
         robot = robots.find("so101")
         joints = shipped_calibration(robot).joints
         self.calibration = folder / "arm.json"
         self.calibration.write_text(json.dumps({name: dataclasses.asdict(joint) for name, joint in joints}))
-        self._process = spawn("firmware_bridge.sts.virtual_process", "--robot", "so101")
+        words = ["--robot", "so101"]
+        if plant is not None:
+            (folder / "plant.json").write_text(json.dumps({"calibration": "shipped", **plant}))
+            words += ["--plant", str(folder / "plant.json")]
+        self._process = spawn("firmware_bridge.sts.virtual_process", *words)
         self._lines = Lines(self._process)
         word = self._lines.read(15.0)
         assert word is not None
@@ -139,8 +146,8 @@ class Servos:
 
 
 @contextmanager
-def servos(folder: Path) -> Iterator[Servos]:
-    process = Servos(folder)
+def servos(folder: Path, plant: dict[str, Any] | None = None) -> Iterator[Servos]:
+    process = Servos(folder, plant)
     try:
         yield process
     finally:
