@@ -62,9 +62,10 @@ class SerialLine:
         try:
             self._serial.baudrate = baud
         except (termios.error, OSError, ValueError) as error:  # serial.SerialException is an OSError
-            code = error.args[0] if error.args else None
-            if code in (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF):
-                raise self._lost(error) from error
+            try:
+                termios.tcgetattr(self._file)
+            except termios.error as gone:  # the adapter can do nothing at all any more
+                raise self._lost(gone) from error
             do = "use an adapter that can, such as the arm's own driver board"
             raise PortError(sentence(f"{self.port} cannot do {baud} baud", got=error, do=do)) from error
 
