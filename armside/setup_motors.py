@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armside.calib_target import add_target_arguments, choose_target, refuse_running, state_folder
-from policy_spec.errors import UsageError, sentence
+from policy_spec.errors import Cancelled, UsageError, sentence
 
 if TYPE_CHECKING:
     from armside.calib_target import Target
     from calib.setup.flow import Result
+    from calib.setup.progress import Progress
     from calib.setup.yam import Survey
 
 WAIT_S = 60.0
@@ -85,20 +86,29 @@ def _so(args: argparse.Namespace, target: Target) -> int:
         path.unlink(missing_ok=True)
     progress = Progress.load(path, target.robot.name)
     plan = Plan(target.robot, args.only, not args.no_cycle, args.wait)
-    with person_of(args) as person, AnyBaud(target.port) as port:
-        result = run(person, port, plan, progress)
+    try:
+        with person_of(args) as person, AnyBaud(target.port) as port:
+            result = run(person, port, plan, progress)
+    except (Cancelled, KeyboardInterrupt):
+        _show(target, progress)
+        raise
+    _show(target, progress)
     _tell(target, result)
     return 0
+
+
+def _show(target: Target, progress: Progress) -> None:
+    """What each motor is by now, also after a cancelled run."""
+    print()
+    for joint in target.robot.joints:
+        done = progress.joints.get(joint)
+        print(f"{joint:14} " + (f"id {done.id}, {done.how}, firmware {done.firmware}" if done else "as it was"))
 
 
 def _tell(target: Target, result: Result) -> None:
     from armside.calib_profile import remember
 
-    print()
-    for joint in target.robot.joints:
-        done = result.joints.get(joint)
-        said = f"id {done.id}, {done.how}, firmware {done.firmware}" if done else "not done"
-        print(f"{joint:14} {said}{', written now' if joint in result.written else ''}")
+    print(f"written now: {', '.join(result.written) or 'nothing'}")
     if result.seen is None:
         print("not checked: all motors together")
     if target.id:

@@ -101,20 +101,23 @@ class _Setup:
     # -- an arm that needs nothing
 
     def _all_set(self) -> bool:
-        """Whether the whole arm is connected and each servo has its id."""
+        """Whether the whole arm is connected and each servo has its id; what little is missing then is written."""
         try:
             servos = find_servos(self.port, (USUAL,)).servos
         except (ServoDuplicate, NoAnswer, CorruptAnswer):
             return False
-        by_id = {servo.id: servo for servo in servos}
+        by_id = {servo.id: servo for servo in servos if servo.model == self.model}
         if len(servos) != len(self.chain) or not all(link.id in by_id for link in self.chain):
             return False
-        if not all(is_set(servo, servo.id) and servo.model == self.model for servo in servos):
-            return False
         for link in self.chain:
-            self._note(link, by_id[link.id], FOUND)
+            servo = by_id[link.id]
+            if not is_set(servo, link.id):
+                self.person.tell(f"{link.joint}: its id is right; return delay and status level are set")
+                servo = assign(self.port, servo, link.id)
+                self.written.append(link.joint)
+            self._note(link, servo, FOUND)
         self.progress.finish()
-        self.person.tell(f"all {len(self.chain)} motors answer, each with its own id: nothing is written")
+        self.person.tell(f"all {len(self.chain)} motors answer, each with its own id")
         return True
 
     # -- one motor
@@ -130,10 +133,11 @@ class _Setup:
         self._note(link, servo, WRITTEN)  # before it is: whoever is killed in between finds it to be checked
         servo = assign(self.port, servo, link.id)
         self.written.append(link.joint)
+        self.person.tell(f"{link.joint}: has id {servo.id} now, at {servo.baud} baud")
         after = self._cycled(link, servo) if self.plan.cycle else None
         self._note(link, after or servo, VERIFIED if after else UNCHECKED)
-        said = "seen again after a power-off" if after else "not checked with a power-off"
-        self.person.tell(f"{link.joint}: id {link.id} at {USUAL} baud, {said}")
+        said = "kept its id without power" if after else "not checked with a power-off"
+        self.person.tell(f"{link.joint}: {said}")
 
     def _cycled(self, link: Link, servo: Servo) -> Servo | None:
         return power_cycle(self.person, self.port, Cycle(link.joint, servo, self._wait_s))

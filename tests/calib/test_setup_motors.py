@@ -15,9 +15,18 @@ from calib.setup.assign import assign
 from calib.setup.chain import chain_of, silent_text, working_order
 from calib.setup.flow import Plan, Result, run
 from calib.setup.progress import FOUND, UNCHECKED, VERIFIED, WRITTEN, Progress
-from calib.setup.servos import find_servos
-from firmware_bridge.errors import EepromError, NoAnswer, ServoDuplicate, ServoMissing, ServoWrong
+from calib.setup.servos import Found, find_servos
+from firmware_bridge.errors import (
+    EepromError,
+    NoAnswer,
+    PortError,
+    PortLost,
+    ServoDuplicate,
+    ServoMissing,
+    ServoWrong,
+)
 from firmware_bridge.robots import find
+from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from firmware_bridge.sts.virtual_servo import ODD_BAUDS
 from policy_spec.errors import Cancelled, UsageError
@@ -199,13 +208,49 @@ def test_a_motor_that_is_set_is_left_as_it_is(path: Path) -> None:
     assert result.joints["gripper"].how == FOUND and any("is set already" in line for line in hands.told)
 
 
-def test_an_arm_that_is_set_needs_nobody(path: Path) -> None:
-    with bench(ids=IDS) as made:
+@pytest.mark.parametrize("delay", [0, 250])
+def test_an_arm_that_is_set_needs_nobody(path: Path, delay: int) -> None:
+    with bench(ids=IDS, eeprom={"elbow_flex": {"Return_Delay_Time": delay}}) as made:
         made.attach(*JOINTS)
         before = made.memory()
         hands = Hands(made)
         result = setup(hands, path)
-        assert hands.asked == [] and made.memory() == before and result.seen == (1, 2, 3, 4, 5, 6)
+        assert hands.asked == [] and result.seen == (1, 2, 3, 4, 5, 6)
+        assert (made.memory() == before) == (delay == 0)
+        assert result.written == (("elbow_flex",) if delay else ()) and ids(made) == IDS
+        assert made.stored("elbow_flex")["Return_Delay_Time"] == 0
+
+
+def test_an_adapter_that_echoes(path: Path) -> None:
+    with bench(eeprom={"gripper": {"Baud_Rate": 4}}) as made:
+        made.bus.echo = True
+        assert setup(Hands(made, chain="skip"), path, only="gripper").joints["gripper"].how == VERIFIED
+        assert (made.stored("gripper")["ID"], made.stored("gripper")["Baud_Rate"]) == (6, 0)
+
+
+def test_an_adapter_that_cannot_do_every_rate(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = SerialLine.set_baud
+
+    def slow(self: SerialLine, baud: int) -> None:
+        if baud == 115_200:
+            raise PortError("cannot do it")
+        real(self, baud)
+
+    monkeypatch.setattr(SerialLine, "set_baud", slow)
+    with bench(eeprom={"gripper": {"Baud_Rate": 4}}) as made:
+        made.attach("gripper")
+        with AnyBaud(made.path, (USUAL, 115_200)) as port:
+            assert find_servos(port) == Found((), mute=(115_200,))
+        with pytest.raises(NoAnswer, match="except at 115200, which this adapter cannot do"):
+            setup(Hands(made), path, only="gripper", wait_s=0.0)
+
+
+def test_a_port_that_goes_while_its_speed_changes(tmp_path: Path) -> None:
+    with Bench(SO101, link=str(tmp_path / "ttyACM0")) as made, AnyBaud(made.path) as port:
+        port.bus()
+        made.port.unplug()
+        with pytest.raises(PortLost, match="went away"):
+            port.bus(115_200)
 
 
 # -- memory that fails, power that goes, people who leave

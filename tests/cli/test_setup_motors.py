@@ -71,7 +71,7 @@ def test_at_a_terminal(place: Home, bench: Bench) -> None:
             bench.attach()
             bench.attach(joint)
             terminal.type("\r")
-        terminal.wait_for("seen again after a power-off")
+        terminal.wait_for("kept its id without power")
     terminal.wait_for("Connect all motors")
     bench.attach(*JOINTS)
     terminal.type("\r")
@@ -117,6 +117,20 @@ def test_killed_between_two_writes(place: Home, tmp_path: Path) -> None:
         assert (left["ID"], left["Baud_Rate"], made.servo("gripper").get("Lock")) == (6, 0, 1)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_writes_waits(place: Home, tmp_path: Path, number: signal.Signals) -> None:
+    """The motor at hand is done first, and what it is by then is said."""
+    with Bench(SO101, Plant(ids=NEW, eeprom={"gripper": {"Baud_Rate": 4}}), link=str(tmp_path / "ttyACM0")) as made:
+        made.attach("gripper")
+        process = place.start("setup-motors", "--port", made.path, "--only", "gripper", "--yes")
+        made.after_writes(3, lambda: process.send_signal(number))
+        text = process.communicate()[0]
+        left = made.stored("gripper")
+        assert (left["ID"], left["Baud_Rate"], made.servo("gripper").get("Lock")) == (6, 0, 1)
+    assert process.returncode in (130, -signal.SIGTERM), text
+    assert number == signal.SIGTERM or "gripper        id 6, written" in text
+
+
 def test_one_that_was_replaced(place: Home, bench: Bench, tmp_path: Path) -> None:
     bench.attach("elbow_flex")
     script = answers(tmp_path / "a.json", motor__elbow_flex="yes", cycle__elbow_flex="skip", chain="skip")
@@ -129,7 +143,7 @@ def test_one_that_was_replaced(place: Home, bench: Bench, tmp_path: Path) -> Non
 def test_an_arm_that_is_set(place: Home, tmp_path: Path) -> None:
     with Bench(SO101) as made:
         done = place.call("setup-motors", "--id", "red", "--port", made.path, "--yes")
-    assert done.returncode == 0 and "nothing is written" in done.stdout
+    assert done.returncode == 0 and "written now: nothing" in done.stdout
     assert "next: armside calibrate --robot red" in done.stdout
 
 
