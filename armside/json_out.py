@@ -22,7 +22,7 @@ _results: Any = None  # the real stdout, while words go aside
 def words_aside(path: object) -> Iterator[None]:
     """With `--json -` stdout carries the result alone: inside the block all words go to stderr."""
     global _results
-    if not isinstance(path, Path) or str(path) != "-":
+    if not isinstance(path, Path) or str(path) != "-" or _results is not None:  # or already aside
         yield
         return
     _results = sys.stdout
