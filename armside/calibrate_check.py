@@ -21,20 +21,18 @@ FORMAT = "armside-calibration-check"
 def run(args: argparse.Namespace) -> int:
     """Compares, shows, and says by its exit code whether all is well."""
     from armside.calib_target import choose_target
-    from armside.json_out import give, words_aside
+    from armside.json_out import give
+    from armside.profile import require_port
     from firmware_bridge.client import find_running
 
     target = choose_target(args, needs_id=False, needs_port=False)
     running = find_running(target.profile.name)
-    with words_aside(args.json):
-        if running is not None and args.port in (None, running.port):
-            data = _bridge(target, running)
-        else:
-            from armside.profile import require_port
-
-            require_port(target.profile)
-            data = CHECKS[target.robot.family](target)
-        data = {"format": FORMAT, "version": 1, "robot": target.robot.name, "id": target.id, **data}
+    if running is not None and args.port in (None, running.port):
+        data = _bridge(target, running)
+    else:
+        require_port(target.profile)
+        data = CHECKS[target.robot.family](target)
+    data = {"format": FORMAT, "version": 1, "robot": target.robot.name, "id": target.id, **data}
     give(args.json, data)
     return 0 if data["ok"] else 1
 

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Shows what differs, asks, writes."""
     from armside.calib_profile import remember, where_of
     from armside.calib_target import choose_target, refuse_running
-    from armside.json_out import give, words_aside
+    from armside.json_out import give
     from armside.person_args import person_of
     from calib.sts.take_over import take_over
     from firmware_bridge.sts.bus import Bus
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_running(target)
     take = _take(args, target)
     where = where_of(target, args.lerobot)
-    with words_aside(args.json), person_of(args) as person:
+    with person_of(args) as person:
         bus = Bus(SerialLine(target.port))
         try:
             said = take_over(person, bus, target.robot, take, where)
