@@ -19,6 +19,7 @@ MARGIN = 0.95  # frames are cut to whole steps: never beyond the limit
 SHORT, LONG = 0.88, 1.08  # a way against its type's
 AGREE = 0.06  # rad between the first and the second time
 SCALE_END = 12.3  # rad: beyond it the motor's own angle does not go on
+COMING = 0.05  # rad/s: more than the noise of a motor that stands
 SEEN = 5  # readings of a motor that stands
 LEGS = ("close", "open", "close", "open")
 
@@ -83,11 +84,19 @@ class Stroke:
         """What this leg does, "close" or "open"; "" when both ends were found twice."""
         return LEGS[len(self.ends)] if len(self.ends) < len(LEGS) else ""
 
+    @property
+    def _way(self) -> int:
+        """1 or -1: which way it is pushed now."""
+        leg = self.gripper.opens if self.doing == "open" else -self.gripper.opens
+        return -leg if self._phase == "back" else leg
+
     def step(self, now: float, position: float, velocity: float) -> Mit | None:
         """The next command after a fresh reading; None when all is found."""
         if self._phase == "new":
             self._begin(now, position)
         self._check(now, position)
+        if velocity * self._way < -COMING:  # it still turns the other way: where it turns round it seems to stand
+            self._window.start(now, position)
         stopped = self._window.still(now, position, self.gentle.still_rad, self.gentle.still_s)
         if self._phase == "run" and stopped:
             self._go("back", now, position)
@@ -119,11 +128,9 @@ class Stroke:
         self._go("back", now, position)
 
     def _push(self, velocity: float) -> Mit:
-        closing = -self.gripper.opens
-        way = closing if self.doing == "close" else -closing
-        wanted = self.speed * (-way if self._phase == "back" else way)
         # While it still turns the other way it is braked no harder than it may be pushed.
-        wanted = min(velocity + self.speed, max(velocity - self.speed, wanted))
+        wanted = min(velocity + self.speed, max(velocity - self.speed, self.speed * self._way))
+        wanted = min(self.speed, max(-self.speed, wanted))
         return Mit(0.0, wanted, 0.0, MARGIN * self.torque / self.speed, 0.0)
 
     def _check(self, now: float, position: float) -> None:

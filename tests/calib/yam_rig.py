@@ -9,12 +9,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from calib.damiao.guide import Pace
 from calib.damiao.run import Job
 from calib.damiao.stroke import Gentle
-from calib.person import LiveView, Scripted
+from calib.person import LiveView, Question, Scripted
 from firmware_bridge import robots
 from firmware_bridge.damiao import calibration as calibrations
 from firmware_bridge.damiao.calibration import Calibration, JointCalibration
@@ -25,7 +23,7 @@ from firmware_bridge.damiao.virtual_can import Row, VirtualCan, VirtualChannel
 from firmware_bridge.robot import Robot
 
 YAM, BI_YAM = robots.find("yam"), robots.find("bi-yam")
-GENTLE = Gentle(speed_m_s=0.15, still_s=0.1)
+QUICK = Gentle(newtons=600.0, speed_m_s=0.6, still_s=0.05, back_rad=0.08)  # what takes seconds is not the point
 PACE = Pace(still_s=0.08, alone_s=4.0)
 CRANK = "crank_4310"  # the shortest way: most tests take it
 FREE = 0.01  # N m s/rad: as quick as the torque allows
@@ -60,7 +58,7 @@ class YamRig:
         return ",".join(self.ports)
 
     def job(self, gripper: str = CRANK, old: Calibration | None = None) -> Job:
-        return Job(self.robot, self.port, gripper, old, GENTLE, PACE)
+        return Job(self.robot, self.port, gripper, old, QUICK, PACE)
 
     def motor(self, joint: str):  # type: ignore[no-untyped-def]
         return self.arm.motors[self.robot.joints.index(joint)]
@@ -129,21 +127,33 @@ class Handy(Scripted):
     rig: YamRig | None = None
     mistakes: dict[str, tuple[str, float]] = dataclasses.field(default_factory=dict)
     moves: str = "left_joint_1"
-    turned: str = ""
+    held: str = ""  # the joint in its hands
+    back: bool = False  # being turned back
+
+    def ask(self, question: Question) -> str:
+        self._put_back()
+        return Scripted.ask(self, question)
 
     def show(self, view: LiveView) -> None:
         Scripted.show(self, view)
         assert self.rig is not None
         asked = next((row.name for row in view.rows if row.note == "this one"), "")
-        if view.title == "which arm is which" and "move the" in view.todo:
+        if view.title == "which arm is which":
             asked = self.moves
         joint, degrees = self.mistakes.get(asked, (asked, 22.0))
+        if not joint or joint != self.held:
+            self._put_back()
+        if not joint:
+            return
         with self.rig.arm.lock:
-            if not asked:
-                self.rig.arm.hand(dict.fromkeys([self.turned] if self.turned else []))
-                self.turned = ""
-                return
-            here = float(np.degrees(self.rig.arm.joints()[self.rig.robot.joints.index(joint)]))
-            there = self.turned == joint or abs(here) >= 0.9 * abs(degrees)
-            self.turned = joint if there else ""
-            self.rig.arm.hand({joint: 0.0 if there else math.radians(degrees)}, speed=10.0)
+            here = math.degrees(float(self.rig.arm.joints()[self.rig.robot.joints.index(joint)]))
+            self.held, self.back = joint, self.back or abs(here) >= 0.9 * abs(degrees)
+            self.rig.arm.hand({joint: 0.0 if self.back else math.radians(degrees)}, speed=10.0)
+
+    def _put_back(self) -> None:
+        assert self.rig is not None
+        if self.held:
+            with self.rig.arm.lock:
+                self.rig.arm.hand({self.held: None})
+                self.rig.arm.place(self.rig.robot.joints.index(self.held), 0.0)
+        self.held, self.back = "", False
