@@ -29,6 +29,7 @@ from policy_spec.spec import PolicySpec
 MANIFEST = "manifest.json"
 SPEC = "spec.json"
 TOKENIZER = "tokenizer.json"
+FAST_TOKENIZER = "fast_tokenizer"  # a folder, in bundles of mode discrete
 _REQUIRED = (SPEC, TOKENIZER)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy.ndarray.tofile
@@ -160,6 +161,11 @@ class Bundle:
     def tokenizer_path(self) -> Path:
         """tokenizer.json of the bundle."""
         return self.path / TOKENIZER
+
+    @property
+    def fast_tokenizer_path(self) -> Path:
+        """The folder of the FAST tokenizer; only a bundle of mode discrete has one."""
+        return self.path / FAST_TOKENIZER
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, checked against the spec."""

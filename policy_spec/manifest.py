@@ -15,9 +15,9 @@ from typing import Any
 
 from policy_spec.compare import Row
 from policy_spec.errors import BundleError, sentence
-from policy_spec.graphs import GraphSpec, TensorSpec
+from policy_spec.graphs import GraphSpec, TensorSpec, Variant
 
-FORMAT = 1
+FORMAT = 2  # 2 added mode, head and new_tokens: a bundle of format 1 is continuous
 _DIGEST = "sha256"  # key of the digest of everything else in the manifest
 
 
@@ -79,12 +79,20 @@ class Manifest:
     horizon: int  # steps of the flow graph
     image_attention: str
     graphs: dict[str, GraphFile]
+    mode: str = "continuous"  # one of graphs.MODES
+    head: str = ""  # which logits a cached llm graph gives, one of graphs.HEADS[mode]
+    new_tokens: int = 0  # places of its cache after the prompt
     arm: tuple[str, ...] = ()  # robot types that the policy is for; empty: it does not say
     plan: tuple[PlanEntry, ...] = ()
     parity: tuple[Row, ...] = ()
     files: dict[str, FileEntry] = dataclasses.field(default_factory=dict)
     armside_version: str = ""
     format: int = FORMAT
+
+    @property
+    def variant(self) -> Variant:
+        """What the bundle was exported to do."""
+        return Variant(self.mode, self.head, self.new_tokens)
 
     @property
     def total_bytes(self) -> int:

@@ -21,7 +21,7 @@ from policy_spec.norm import Limits, NormTag, pick_tag, read_tags
 from policy_spec.prompt import PromptFlags, PromptParts, Tokenizer, expand_images, image_text, prompt_text
 from policy_spec.tokens import check_runs, named_ids
 
-SPEC_FORMAT = 1
+SPEC_FORMAT = 2  # 2 added the sizes that a cached language model needs; they are 0 in a spec of format 1
 _ROUND = 16  # a bracket is a multiple of this many tokens: what GPU kernels like
 
 # About 200 characters of an ordinary task; its tokens are the room that a bracket leaves for one.
@@ -56,6 +56,12 @@ class PolicySpec:
     image_ids: tuple[int, ...]  # all tokens that count as image for the mask
     norm_mode: str
     tags: dict[str, NormTag]
+    kv_heads: int = 0  # of the language model
+    head_dim: int = 0
+    head_rows: int = 0  # of the lm_head: the base vocabulary, without the additional tokens
+    depth_codes: int = 0  # tokens of one depth map, a square grid
+    depth_tokens: int = 0  # values of one code: depth_0, depth_1, ...
+    action_tokens: int = 0  # values of one FAST token: action_0, action_1, ...
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -188,6 +194,12 @@ class PolicySpec:
             image_ids=image_ids,
             norm_mode=mode,
             tags=tags,
+            kv_heads=config.text.num_kv_heads,
+            head_dim=config.text.head_dim,
+            head_rows=config.text.vocab_size,
+            depth_codes=config.num_depth_codes,
+            depth_tokens=config.num_depth_tokens,
+            action_tokens=config.num_action_tokens,
         )
 
     def to_json(self) -> str:
@@ -205,11 +217,11 @@ class PolicySpec:
         try:
             data = json.loads(text)
             version = data.pop("format")
-            if version != SPEC_FORMAT:
+            if version not in (1, SPEC_FORMAT):
                 raise BundleError(
                     sentence(
                         "spec.json: format",
-                        expected=SPEC_FORMAT,
+                        expected=f"1 or {SPEC_FORMAT}",
                         got=version,
                         do="export the bundle again with this armside",
                     )
