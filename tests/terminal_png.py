@@ -32,7 +32,9 @@ def write_png(cells: Cells, title: str, path: Path) -> None:
     for y, row in enumerate(rows):
         for x, cell in enumerate(row[:width]):
             _cell(pen, cell, (EDGE + x * CELL[0], HEAD + y * CELL[1]))
-    image.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS).save(path, optimize=True)
+    image.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS).quantize(96, Image.Quantize.FASTOCTREE).save(
+        path, optimize=True
+    )
 
 
 def _cell(pen: ImageDraw.ImageDraw, cell: Cell, corner: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@ from tests.cli.bridges import Home
 from tests.cli.conftest import armside_program
 from tests.terminals import DEADLINE_S, Program
 
+DWELL_S = 0.06  # at a stop: servos are read fifty times a second
 ASKED = re.compile(r"Enter  or .*cancel\n*\Z")
 GUIDED = re.compile(r"^which motor is which: (\w+)", re.MULTILINE)
 SWEEPS = re.compile(r"^from stop to stop$", re.MULTILINE)
@@ -40,6 +41,7 @@ class Player:
     sweep: Callable[[Bench], Moves] = from_stop_to_stop
     answers: dict[str, str] = field(default_factory=dict)  # part of a question -> key, instead of Enter
     stopped: bool = False
+    _rests: float = 0.0  # until then
     _guided: set[str] = field(default_factory=set)
     _left: collections.deque[dict[str, float]] | None = None
 
@@ -59,7 +61,9 @@ class Player:
             question = lines[-2]
             self.program.type(next((key for part, key in self.answers.items() if part in question), "\r"))
             _changed(self.program, text)
-        elif not self.bench._moving():
+        elif self.bench._moving():
+            self._rests = time.monotonic() + DWELL_S
+        elif time.monotonic() > self._rests:
             self._move(text)
         return True
 

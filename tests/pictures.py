@@ -1,0 +1,82 @@
+"""The pictures of docs/images that show a terminal: `python -m tests.pictures [NAME...]` makes them from real runs.
+
+Each runs an `armside` in a pseudo-terminal against a virtual arm on a bench, plays the person, and draws the cells that
+stood there. Not part of CI: run it when a screen has changed, and look at what it made. Needs fonts-dejavu-core.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from firmware_bridge.robots import find
+from firmware_bridge.sts.virtual_bench import Bench, Plant
+from tests.calib.hands import Moves, from_stop_to_stop
+from tests.cli.bridges import Home, home
+from tests.cli.calibrating import Player, verb
+from tests.terminal_png import write_png
+from tests.terminals import Program
+
+IMAGES = Path(__file__).parents[1] / "docs/images"
+SO101 = find("so101")
+TOLD = "armside calibrate --robot so101 --id blue --port /dev/ttyACM0"
+SIZE = (104, 44)
+WORN = Plant(horns={"shoulder_lift": 30.0, "wrist_flex": -14.0, "gripper": 9.0})
+
+
+def calibrate(place: Home, bench: Bench, *words: str) -> Program:
+    return verb(place, "calibrate", "--robot", "so101", "--id", "blue", "--port", bench.path, *words, size=SIZE)
+
+
+def elbow_too_little(bench: Bench) -> Moves:
+    return [move | {"elbow_flex": max(-40.0, min(40.0, move["elbow_flex"]))} for move in from_stop_to_stop(bench)]
+
+
+def some_of_it(bench: Bench) -> Moves:
+    """Pan, lift and the wrist from stop to stop, the elbow on its way."""
+    parts = {"shoulder_pan": 400.0, "shoulder_lift": 400.0, "wrist_flex": 400.0, "elbow_flex": 52.0, "gripper": 31.0}
+    return [{name: -way for name, way in parts.items()}, parts, {"shoulder_pan": 20.0, "shoulder_lift": -30.0}]
+
+
+def until(place: Home, path: Path, title: str, pattern: str, **plays: object) -> None:
+    """A calibration as far as the screen that has `pattern`."""
+    words = plays.pop("words", ())
+    with Bench(SO101, WORN) as bench, calibrate(place, bench, *words) as program:  # type: ignore[misc]
+        player = Player(program, bench, pattern, lambda program: None, **plays)  # type: ignore[arg-type]
+        while not player.stopped:
+            if not player.step():
+                raise SystemExit(f"{path.name}: ended without {pattern!r}:\n{program.cells.text}")
+        bench.wait()
+        for _ in range(10):
+            program.read(0.1)
+        write_png(program.cells, title, path)
+
+
+SWEPT_SO_FAR = r"(?m)^shoulder_pan .*good$(?s:.*)^wrist_flex .*good$"
+PICTURES: dict[str, Callable[[Home, Path], None]] = {
+    "calibrate_pose": lambda place, path: until(
+        place, path, f"{TOLD} --mode pose", "Bring the arm into the pose", words=("--mode", "pose")
+    ),
+    "calibrate_motors": lambda place, path: until(place, path, TOLD, r"(?m)^which motor is which: elbow_flex"),
+    "calibrate_sweep": lambda place, path: until(place, path, TOLD, SWEPT_SO_FAR, sweep=some_of_it),
+    "calibrate_refused": lambda place, path: until(place, path, TOLD, "Sweep again", sweep=elbow_too_little),
+    "calibrate_write": lambda place, path: until(place, path, TOLD, "Write this into the servos"),
+}
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(PICTURES)
+    if unknown := set(wanted) - set(PICTURES):
+        print(f"no such picture: {', '.join(sorted(unknown))}; there are: {', '.join(PICTURES)}", file=sys.stderr)
+        return 2
+    for name in wanted:
+        path = IMAGES / f"{name}.png"
+        with home() as place:
+            PICTURES[name](place, path)
+        print(f"{path}: {path.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
