@@ -16,28 +16,18 @@ from calib.drawing import draw
 from calib.person import NO, YES, LiveView, Person, Question
 from calib.setup.any_baud import USUAL, AnyBaud
 from calib.setup.assign import assign, is_set
-from calib.setup.chain import WHERE, Link, chain_of, silent_text, working_order
-from calib.setup.cycle import QUIT_KEY, SKIP, Cycle, power_cycle
+from calib.setup.chain import WHERE, Link, chain_of, working_order
+from calib.setup.cycle import QUIT_KEY, Cycle, power_cycle
 from calib.setup.progress import FOUND, UNCHECKED, VERIFIED, WRITTEN, Done, Progress
 from calib.setup.servos import MODELS, Found, Servo, find_servos
-from firmware_bridge.errors import (
-    BridgeError,
-    CorruptAnswer,
-    NoAnswer,
-    PortError,
-    ServoDuplicate,
-    ServoMissing,
-    ServoWrong,
-    sentence,
-)
+from calib.setup.together import POLL_S, RETRIED, all_together
+from firmware_bridge.errors import BridgeError, CorruptAnswer, NoAnswer, PortError, ServoDuplicate, ServoWrong, sentence
 from firmware_bridge.kinematics.bodies import bodies_of
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.robots import servos_of
 
 FACTORY_ID = 1
-POLL_S = 0.1
 PERSON_WAIT_S = 4.0  # for a motor that is not there although Enter was pressed; then it is asked again
-RETRIED = (PortError, ServoDuplicate, ServoWrong, NoAnswer, CorruptAnswer)  # hands can mend it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +61,6 @@ class _Setup:
         self.chain = chain_of(plan.robot.joints, row.ids)
         self.model = row.model
         self.written: list[str] = []
-        self.message = ""
 
     def run(self) -> Result:
         self.port.bus()  # whoever may not open it hears so at once
@@ -216,46 +205,11 @@ class _Setup:
     def _together(self) -> tuple[int, ...] | None:
         if not all(link.joint in self.progress.joints for link in self.chain) and not self.plan.only:
             return None
-        text = "Connect all motors in the chain, from the board to the gripper, the supply on; then press Enter."
         wait_s = self.plan.wait_s if self.person.alone else PERSON_WAIT_S
-        while True:
-            if self.person.ask(Question("chain", text, options=(YES, SKIP))) == SKIP:
-                self.person.tell("all together: not checked")
-                return None
-            give_up = time.monotonic() + wait_s
-            while True:
-                trouble = self._look_together()
-                if trouble is None:
-                    self.progress.finish()
-                    self.person.tell(f"all {len(self.chain)} motors answer, each with its own id")
-                    return tuple(link.id for link in self.chain)
-                if time.monotonic() >= give_up:
-                    break
-                self._show(None, str(trouble))
-                self.person.hear()
-                time.sleep(POLL_S)
-            if self.person.alone:
-                raise trouble
-            self.person.tell(str(trouble))
-
-    def _look_together(self) -> BridgeError | None:
-        try:
-            servos = find_servos(self.port, (USUAL,)).servos
-        except RETRIED as error:
-            if isinstance(error, PortError):
-                self.port.close()
-            return error
-        ids = [servo.id for servo in servos]
-        missing, likely = silent_text(self.chain, ids)
-        if missing:
-            expected = f"ids {', '.join(str(link.id) for link in self.chain)}"
-            got = f"ids {', '.join(map(str, ids)) or 'none'}"
-            return ServoMissing(sentence(f"missing motors: {missing}", expected=expected, got=got, do=likely))
-        strangers = [servo for servo in servos if servo.id not in {link.id for link in self.chain}]
-        if strangers:
-            got = "; ".join(map(str, strangers))
-            return ServoWrong(sentence("a motor that is none of this arm", got=got, do="disconnect it"))
-        return None
+        if not all_together(self.person, self.port, self.chain, wait_s):
+            return None
+        self.progress.finish()
+        return tuple(link.id for link in self.chain)
 
     # -- what is told and remembered
 
@@ -263,9 +217,8 @@ class _Setup:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self.progress.note(link.joint, Done(link.id, how, servo.firmware, servo.model, now))
 
-    def _show(self, link: Link | None, message: str) -> None:
+    def _show(self, link: Link, message: str) -> None:
         settled = sum(done.settled for done in self.progress.joints.values())
         title = f"Ids of the motors: {settled} of {len(self.chain)} done"
-        todo = f"connect only the {link.joint} motor" if link else "connect all motors in the chain"
-        drawing = self._drawing(link) if link else ""
-        self.person.show(LiveView(title, todo, (), keys=QUIT_KEY, drawing=drawing, message=message))
+        todo = f"connect only the {link.joint} motor"
+        self.person.show(LiveView(title, todo, (), keys=QUIT_KEY, drawing=self._drawing(link), message=message))
