@@ -19,6 +19,8 @@ from firmware_bridge.moves import AHEAD_S, DT_S, straight
 Array = npt.NDArray[np.float64]
 MARGIN = 0.01  # rad, gripper 1: a joint at its limit is clamped, and what is clamped is not measured
 SMALLEST = 0.02  # rad: a shorter way is no larger than the play that it should show
+SETTLED = 0.65  # of a dwell: from then on a joint rests
+DWELL_S = {"damiao": 1.0}  # family -> s: joints that settle with 150 ms (kd / kp) need longer
 ARRIVE_S = 0.2  # at the far end of a way
 SETTLE_S = 0.4  # a followed path ends so long after its last row
 REST, ONWARD, REVERSED, BELOW, ABOVE, TOGETHER = "rest", "onward", "reversed", "below", "above", "together"
@@ -41,7 +43,7 @@ class Exercise:
     rest_s: float = 1.0  # before anything moves
 
 
-QUICK = Exercise(speed=0.6, repeats=1, dwell_s=0.35, creep_deg_s=4.0, rest_s=0.5)
+QUICK = Exercise(speed=0.6, repeats=1, dwell_s=0.25, creep_deg_s=4.0, rest_s=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,9 @@ class _Builder:
         self._here = goal
 
     def dwell(self, seconds: float, kind: str) -> None:
-        """Measured in its second half: before it settles."""
+        """Measured at its end: before it settles."""
         count = max(2, round(seconds / DT_S))
-        self._add(np.tile(self._here, (count, 1)), kind, skip=count // 2)
+        self._add(np.tile(self._here, (count, 1)), kind, skip=round(SETTLED * count))
 
     def creep(self, joint: int, by: float, speed: float) -> None:
         rows = np.tile(self._here, (max(2, round(abs(by) / speed / DT_S)), 1))
