@@ -7,6 +7,7 @@ servos' limits and zeros ever since.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from firmware_bridge.client import Running
 
 FORMAT = "armside-calibration-check"
+OUTSIDE_RAD = 0.14  # 8 degrees, as at connect
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +61,7 @@ def _bridge(target: Target, running: Running) -> dict[str, Any]:
     outside = [
         f"{joint} at {value:.2f}, outside {low:.2f}..{high:.2f}"
         for joint, value, low, high in zip(info.joints, status.measured, info.lower, info.upper, strict=True)
-        if not low - 0.14 <= value <= high + 0.14  # 8 degrees, as at connect
+        if not low - OUTSIDE_RAD <= value <= high + OUTSIDE_RAD
     ]
     notes = [f"the bridge of {running.id} holds {running.port} and compared servo memory when it connected"]
     _show_words(target, problems, [*notes, *outside])
@@ -144,12 +146,26 @@ def _motors(target: Target) -> dict[str, Any]:
             source, notes = arm.facts.calibration, list(arm.facts.report)
             state = arm.read()
             positions = dict(zip(target.robot.joints, state.position.tolist(), strict=True))
+            problems += _beyond(target, positions)
         except BridgeError as error:
             problems.append(f"{type(error).__name__}: {error}")
     took = time.monotonic() - began
     _show_words(target, problems, [*notes, f"the bus part took {took * 1000:.0f} ms"])
     data = {"port": target.port, "calibration": source, "bridge": None, "bus_s": round(took, 4), "ok": not problems}
     return {**data, "positions": positions, "problems": problems, "notes": notes}
+
+
+def _beyond(target: Target, positions: dict[str, float]) -> list[str]:
+    """Joints that stand where this arm's stops do not let them: their zero moved."""
+    words = []
+    for joint, value in positions.items():
+        low, high = target.robot.limits.get(joint, (-math.inf, math.inf))
+        if not low - OUTSIDE_RAD <= value <= high + OUTSIDE_RAD:
+            do = f"bring the arm into its home pose and compare (armside calibrate --robot {target.profile.name})"
+            words.append(
+                f"{joint} reads {value:.2f} rad, its stops are at {low:.2f} and {high:.2f}: its zero moved; {do}"
+            )
+    return words
 
 
 CHECKS = {"sts": _servos, "damiao": _motors}

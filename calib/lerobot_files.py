@@ -90,17 +90,14 @@ def differences(ours: Calibration, other: Calibration) -> tuple[str, ...]:
 
 
 def targets(id: str, robot: str, policy: str = AUTO) -> tuple[Path, ...]:
-    """LeRobot's files that are to be written too. `policy`: auto (those that are there, and where LeRobot's folder of
-    this kind of arm is there the newest one), always, never.
+    """LeRobot's files that are to be written too. `policy`: always (those that are there, and the newest release's),
+    auto (those that are there: their numbers would be wrong from now on), never.
     """
     if policy == NEVER:
         return ()
-    paths = [folder() / row / f"{id}.json" for row in FOLLOWERS[robot]]
-    there = tuple(path for path in paths if path.is_file())
-    if there:
-        return there
-    homes = tuple(path for path in paths if path.parent.is_dir())
-    return homes[:1] or (tuple(paths[:1]) if policy == ALWAYS else ())
+    newest, *older = (folder() / row / f"{id}.json" for row in FOLLOWERS[robot])
+    wanted = [newest] if policy == ALWAYS or newest.is_file() else []
+    return (*wanted, *(path for path in older if path.is_file()))
 
 
 def text_of(calibration: Calibration) -> str:

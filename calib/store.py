@@ -51,6 +51,7 @@ class Staged:
 
 def stage(target: Path, data: bytes) -> Staged:
     """`data` waits beside `target`, synced. Raises CalibrationError: nothing changed."""
+    target = target.resolve()  # a link stays a link
     staged = Staged(target, hash_of(target), hashlib.sha256(data).hexdigest())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

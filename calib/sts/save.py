@@ -77,7 +77,7 @@ def recover(bus: Bus, where: Where) -> str:
     said = recover_from(bus, where.journal)
     if not said:
         for path in (where.calibration, where.provenance, *where.lerobot):
-            discard(Staged(path, "", ""))  # of one that was killed before its journal was there
+            discard(Staged(path.resolve(), "", ""))  # of one that was killed before its journal was there
         with contextlib.suppress(OSError):
             half_of(where.journal).unlink(missing_ok=True)
     return said
@@ -158,9 +158,10 @@ def _said(changes: tuple[ServoChange, ...], staged: tuple[Staged, ...], where: W
 
 
 def _files_said(staged: tuple[Staged, ...], where: Where) -> tuple[str, ...]:
+    copies = [path.resolve() for path in where.lerobot]
     lines = []
     for item in staged:
-        copy = " (for LeRobot)" if item.target in where.lerobot else ""
+        copy = " (for LeRobot)" if item.target in copies else ""
         kept = f"; what was there: {item.kept.name}" if item.old and item.old != item.new else ""
         lines.append(f"{item.target}{copy}{kept}")
     return tuple(lines)

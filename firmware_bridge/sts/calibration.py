@@ -19,6 +19,10 @@ from firmware_bridge.errors import CalibrationError, sentence
 MAX_OFFSET = 2047  # Homing_Offset has 11 bits and a sign
 MAX_TICK = 4095
 REDO = "calibrate the arm again, or name another file"
+# LeRobot: "Magnitude 2048 exceeds 2047"; its half-turn takes the offset from the pose, before the sweep.
+HALF_TURN_OFF = (
+    "its horn sat half a turn off in the middle pose: calibrate again, the offset is then chosen after the sweep"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class JointCalibration:
     def __post_init__(self) -> None:
         _check("id", self.id, 0, 252)
         _check("drive_mode", self.drive_mode, 0, 1)
-        _check("homing_offset", self.homing_offset, -MAX_OFFSET, MAX_OFFSET)
+        _check("homing_offset", self.homing_offset, -MAX_OFFSET, MAX_OFFSET, HALF_TURN_OFF)
         _check("range_min", self.range_min, 0, MAX_TICK)
         _check("range_max", self.range_max, 0, MAX_TICK)
         if self.range_min >= self.range_max:
@@ -106,6 +110,6 @@ def from_dict(data: Mapping[str, Any], joints: Sequence[str], source: str) -> Ca
     return Calibration(tuple(rows), source)
 
 
-def _check(name: str, value: object, low: int, high: int) -> None:
+def _check(name: str, value: object, low: int, high: int, do: str = REDO) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CalibrationError(sentence(name, expected=f"a whole number {low}..{high}", got=value, do=REDO))
+        raise CalibrationError(sentence(name, expected=f"a whole number {low}..{high}", got=value, do=do))

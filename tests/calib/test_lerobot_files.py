@@ -98,12 +98,13 @@ def test_targets(cache: Path) -> None:
     new, old = cache / NEW / "blue.json", cache / OLD / "blue.json"
     assert lerobot_files.targets("blue", "so101", "auto") == ()  # no LeRobot here
     assert lerobot_files.targets("blue", "so101", "always") == (new,)
-    old.parent.mkdir(parents=True)
-    assert lerobot_files.targets("blue", "so101", "auto") == (old,)  # LeRobot lives here
-    new.parent.mkdir()
-    assert lerobot_files.targets("blue", "so101", "auto") == (new,)
+    new.parent.mkdir(parents=True)
+    assert lerobot_files.targets("blue", "so101", "auto") == ()  # LeRobot, but not of this arm
     write_file(old, BLUE)
     assert lerobot_files.targets("blue", "so101", "auto") == (old,)  # its numbers would be wrong from now on
+    assert lerobot_files.targets("blue", "so101", "always") == (new, old)
+    write_file(new, BLUE)
+    assert lerobot_files.targets("blue", "so101", "auto") == (new, old)
     assert lerobot_files.targets("blue", "so101", "never") == ()
 
 

@@ -46,6 +46,15 @@ def test_undo_after_put_and_before_it(tmp_path: Path, before: bytes | None) -> N
         assert files_in(tmp_path) == was
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "arm.json").write_bytes(b"one")
+    (tmp_path / "arm.json").symlink_to(tmp_path / "real" / "arm.json")
+    store.put(store.stage(tmp_path / "arm.json", b"two"))
+    assert (tmp_path / "arm.json").is_symlink()
+    assert files_in(tmp_path / "real") == {"arm.json": b"two", "arm.json.bak": b"one"}
+
+
 class Power(Exception):
     """The plug was pulled."""
 

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import tomlkit
 
+from armside.calib_target import Target
+from armside.calibrate_check import _beyond
+from armside.profile import Profile
+from firmware_bridge.robots import find
 from firmware_bridge.sts.calibration import Calibration
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from tests.calib.arm_files import BLUE, DATA, GREEN, ROBOT, registers_of, write_file
@@ -79,6 +83,13 @@ def test_a_virtual_arm_agrees(place: Home, robot: str) -> None:
     done = place.call("calibrate", "--robot", robot, "--port", "sim", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{robot}: file, servo memory and mechanics agree" in done.stdout
+
+
+def test_a_yam_whose_zero_moved_is_found() -> None:
+    target = Target(Profile("yam"), find("yam"), "", False)
+    assert _beyond(target, {"joint_2": 0.5, "joint_3": -0.1, "gripper": 1.1}) == []
+    (words,) = _beyond(target, {"joint_2": -0.5})
+    assert words.startswith("joint_2 reads -0.50 rad, its stops are at 0.00 and 3.67: its zero moved")
 
 
 def test_a_bridge_that_runs_is_asked_and_a_file_changed_since_is_found(place: Home) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.drivers import open_arm
-from firmware_bridge.errors import CalibrationImplausible
+from firmware_bridge.errors import CalibrationError, CalibrationImplausible
 from firmware_bridge.robots import find
 from firmware_bridge.sts import calibration as calibrations
 from firmware_bridge.sts import plausible
@@ -77,6 +77,14 @@ def test_the_tolerance_ends_where_the_table_says(joint: str) -> None:
 
 def test_wrist_roll_turns_freely() -> None:
     assert plausible.problems(with_joint("wrist_roll", range_min=2000, range_max=2100)) == ()
+
+
+@pytest.mark.parametrize("offset", [2048, -2048])
+def test_an_offset_beyond_the_half_turn_names_the_horn(offset: int) -> None:
+    with pytest.raises(
+        CalibrationError, match=r"homing_offset; expected: a whole number -2047\.\.2047.* half a turn off"
+    ):
+        with_joint("elbow_flex", homing_offset=offset)
 
 
 @pytest.mark.parametrize(("ticks", "away"), [(946, 0), (3148, 0), (900, 4.04), (3200, 4.57), (4090, 82.8), (0, 83.1)])
