@@ -34,7 +34,14 @@ TRIES = 2  # before what is odd is believed
 PERIOD_S = 1 / 30
 CLOSED = 0.2  # a closed gripper reads less
 TOLD = {"up", "left", "clockwise"}  # asked for rather than their opposites: nothing moves up by its own weight
-WORD = {GOOD: "good", REVERSED: "wide", OTHER: "wide", SEVERAL: "short", WAITING: "waiting"}  # as JointRow.state
+# moved.py's verdict -> state and note of the asked joint's row on the screen.
+SHOWN = {
+    GOOD: ("good", "the right way"),
+    REVERSED: ("wide", "the other way round"),
+    OTHER: ("waiting", "this one"),
+    SEVERAL: ("short", "this one"),
+    WAITING: ("waiting", "this one"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +231,12 @@ def _judge(test: Guided, step: Step, before: Array, now: Array) -> Moved:
 def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved) -> LiveView:
     rows = []
     for index, joint in enumerate(test.joints):
-        gripper = joint in test.grippers
-        start, here = (100 * v if gripper else math.degrees(v) for v in (before[index], now[index]))
-        concerned = joint == step.joint or joint in moved.joints
-        state = WORD[moved.verdict] if concerned else "waiting"
-        note = "this one" if joint == step.joint else ""
+        start, here = (100 * v if joint in test.grippers else math.degrees(v) for v in (before[index], now[index]))
+        state, note = ("", "")
+        if joint == step.joint:
+            state, note = SHOWN[moved.verdict]
+        elif joint in moved.joints:
+            state, note = "wide", "moves instead" if moved.verdict == OTHER else "moves as well"
         rows.append(JointRow(joint, here, min(start, here), max(start, here), None, state, note))
     todo = "open it wide" if step.gripper else f"move only {step.joint}, so that {step.does}; then hold still"
     keys = (("Enter", "done"), ("r", "again"), ("q", "cancel"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,8 @@ from calib.language import Arm, Policy, compare
 from calib.moved import GOOD, OTHER, REVERSED, WAITING
 from calib.person import LiveView, Question, Scripted
 from firmware_bridge import robots
+from firmware_bridge.config import BridgeConfig
+from firmware_bridge.drivers import open_arm
 from firmware_bridge.kinematics.bodies import bodies_of
 from firmware_bridge.sts.arm import StsArm
 from firmware_bridge.sts.bus import Bus
@@ -26,6 +29,7 @@ from policy_spec.errors import Cancelled
 from policy_spec.frames import frame
 from policy_spec.in_range import ranges_of
 from policy_spec.norm import Normalizer
+from tests.calib.yam_rig import YAM, YamRig, with_zeros
 from tests.policy_spec.test_in_range import SO
 
 SO101 = robots.find("so101")
@@ -70,7 +74,7 @@ def guided(bench: Bench, person: Scripted, calibration: Calibration = SHIPPED) -
         state = arm.read()
         return state.position, state.fresh
 
-    return Guided(person, read, SO101.joints, SO101.grippers, patience_s=0.6, still_s=0.15), arm
+    return Guided(person, read, SO101.joints, SO101.grippers, patience_s=0.4, still_s=0.1), arm
 
 
 def try_out(
@@ -242,3 +246,46 @@ def test_what_is_asked_of_each_arm() -> None:
     assert {step.does for step in steps(left)} == {step.does for step in steps(right)}
     assert all(step.drawing for step in steps(left) if not step.gripper)
     assert math.degrees(ENOUGH) == pytest.approx(12)
+
+
+@pytest.mark.parametrize("reversed_", [(), ("joint_4",)])
+def test_a_yam(reversed_: tuple[str, ...]) -> None:
+    """Its motors stay disabled: a driver that may not move reads by refreshes alone."""
+    [body] = bodies_of(YAM, {})
+    signs = {step.joint: step.sign for step in steps(body)}
+    truth = with_zeros(YAM)
+    straight = dict(zip(YAM.joints, body.body.straight, strict=True))
+
+    class Hands(Scripted):
+        turns = 0
+
+        def show(self, view: LiveView) -> None:
+            if self.turns < (asked := sum(key.startswith("direction.") for key in self.asked)):
+                self.turns = asked
+                joint = view.title.split()[-1]
+                with rig.arm.lock:
+                    here = float(rig.arm.joints()[YAM.joints.index(joint)])
+                    by = 0.6 if joint == "gripper" else signs[joint] * 0.35
+                    rig.arm.hand({joint: here + by}, speed=10.0)
+            Scripted.show(self, view)
+
+    with YamRig(truth, reversed=reversed_) as rig:
+        with rig.arm.lock:
+            rig.arm.hand(straight, speed=100.0)
+        config = BridgeConfig("yam", rig.port, calibration="unused.json", gripper="crank_4310")
+        driver = open_arm(YAM, config, rig.port, calibration=truth)
+
+        def read() -> tuple[np.ndarray, np.ndarray]:
+            state = driver.read()
+            return state.position, state.fresh
+
+        try:
+            deadline = time.monotonic() + 10.0
+            while np.abs(read()[0] - list(straight.values())).max() > 0.3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            found = run(Guided(Hands(yes=True), read, YAM.joints, YAM.grippers, 2.0, 0.1), [body])
+        finally:
+            driver.close()
+        assert set(rig.nibbles()) == {0}  # none was enabled
+    odd = {seen.step.joint: seen.verdict for seen in found.seen if seen.verdict != GOOD}
+    assert odd == dict.fromkeys(reversed_, REVERSED)
