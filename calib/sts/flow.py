@@ -35,10 +35,9 @@ from firmware_bridge.sts.plausible import problems
 from firmware_bridge.sts.travel import TRAVEL
 from policy_spec.errors import Cancelled
 
-POSE_S = 0.4  # still, in the pose
 POSE_TEXT = "Upper arm upright, forearm level, gripper level with it, jaws one above the other (the moving one on top)"
 ROLL_TEXT = "Turn the gripper so that its jaws are one above the other, the moving one on top"
-STOP = "cancel"
+STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def _posed(person: Person, live: Live, job: Job) -> dict[str, float]:
     if person.ask(question) != YES:
         raise Cancelled("cancelled: nothing was written")
     live.start()
-    wait_still(live, max(POSE_S, job.pace.still_s) if person.alone else POSE_S)
+    wait_still(live, job.pace.still_s if person.alone else job.pace.pose_s)
     found = {name: live.shafts[name].position for name in free}
     return {name: at for name, at in found.items() if at is not None}
 
@@ -157,17 +156,18 @@ def _zeroed(job: Job, servos: Servos, seen: Seen) -> dict[str, Zeroed]:
 def _findings(job: Job, rows: Mapping[str, Zeroed], seen: Seen) -> tuple[Finding, ...]:
     widths = {joint: one.width_deg for joint, one in seen.swept.items()}
     found = judge.ways(widths) + judge.zeros(job.mode, rows, job.robot.grippers)
-    if seen.closed is not None:
-        gripper = job.robot.grippers[0]
-        found += judge.closed(gripper, seen.swept[gripper].low, seen.swept[gripper].high, seen.closed)
     if not found and len(rows) == len(widths):
         whole = Calibration(tuple((joint, row.calibration) for joint, row in rows.items()), "this sweep")
         found = tuple(
             Finding(item.joint, f"{item.what}, expected {item.expected}", item.cause) for item in problems(whole)
         )
-    if job.mechanics:
+    if not job.mechanics:
+        found = tuple(dataclasses.replace(item, refuses=False) for item in found)
+    if seen.closed is None:
         return found
-    return tuple(dataclasses.replace(item, refuses=item.joint in job.robot.grippers) for item in found)
+    gripper = job.robot.grippers[0]
+    swept = seen.swept[gripper]
+    return found + judge.closed(gripper, swept.low, swept.high, seen.closed)
 
 
 def _refused(person: Person, findings: tuple[Finding, ...]) -> bool:

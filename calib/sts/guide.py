@@ -23,7 +23,6 @@ from firmware_bridge.errors import CalibrationImplausible, sentence
 from firmware_bridge.kinematics.link import Body
 
 ENOUGH_DEG = 10.0
-STOPPED_S = 0.5  # a move that is over
 TRIES = 2
 # What to do with each joint, and whether its ticks must then rise. Directions are those of kinematics/directions.py
 # (a test holds them to it), seen from behind the arm; those that a folded arm can do, too.
@@ -112,9 +111,9 @@ def _watch(person: Person, live: Live, asked: Asked, body: Body) -> Moved:
         seen = judge(asked.joint, asked.sign, way, enough)
         if seen.verdict == GOOD:
             return seen
-        if live.still_s >= STOPPED_S and seen.verdict in (OTHER, REVERSED):
+        if live.still_s >= live.pace.moved_s and seen.verdict in (OTHER, REVERSED):
             return seen
-        if live.still_s >= STOPPED_S and seen.verdict == SEVERAL:
+        if live.still_s >= live.pace.moved_s and seen.verdict == SEVERAL:
             message, before = f"{' and '.join(seen.joints)} moved: hold the others still", live.degrees()
         person.show(_view(live, asked, reading, drawing, message))
         if person.alone and live.clock() - began > live.pace.patience_s:

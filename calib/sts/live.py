@@ -23,6 +23,9 @@ class Pace:
 
     period_s: float = 0.02
     settle_s: float = 0.4  # without motion, before the next joint is asked for
+    moved_s: float = 0.5  # without motion: a move is over
+    pose_s: float = 0.4  # without motion: a pose counts
+    closed_s: float = 0.6  # without motion: a gripper is closed
     still_s: float = 2.0  # complete and still for so long: done, where nobody can press a key
     patience_s: float = 120.0  # where nobody can press a key
 

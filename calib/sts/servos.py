@@ -72,7 +72,7 @@ class Servos:
         lost = [f"{joint} (servo {self.ids[joint]})" for joint in silent if silent[joint] > LOST_S]
         if lost:
             do = "check the cable before the first of them and the power supply, then again; nothing was written"
-            raise NoAnswer(sentence(f"no answer for {LOST_S:.0f} s from {', '.join(lost)}", do=do))
+            raise NoAnswer(sentence(f"no answer for {LOST_S:g} s from {', '.join(lost)}", do=do))
         return Reading(now, raw, silent)
 
     def _refuse_missing(self) -> None:

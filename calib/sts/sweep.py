@@ -19,7 +19,6 @@ SWEEP_TITLE = "from stop to stop"
 CLOSE_TITLE = "closed"
 HOW = "move every joint by hand from one stop to the other"
 CLOSED_DEG = 5.0  # from the low end of the sweep
-CLOSED_S = 0.6  # still, at the closed end
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def close_gripper(person: Person, live: Live, gripper: str, swept: Swept) -> flo
             continue
         near = (at - swept.low) * DEGREES_PER_TICK <= CLOSED_DEG
         late = person.alone and live.clock() - began > live.pace.patience_s
-        if heard == DONE or late or (near and live.still_s >= CLOSED_S):
+        if heard == DONE or late or (near and live.still_s >= live.pace.closed_s):
             return at
     raise AssertionError("readings end only by an error")
 

@@ -6,16 +6,17 @@ import collections
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from calib.person import LiveView, Scripted
+from calib.person import DONE, LiveView, Question, Scripted
 from calib.sts.guide import WORDS
 from calib.sts.live import Pace
 from calib.sts.sweep import CLOSE_TITLE, SWEEP_TITLE
 from firmware_bridge.sts.travel import TRAVEL
 from firmware_bridge.sts.virtual_bench import Bench
 
-QUICK = Pace(period_s=0.005, settle_s=0.05, still_s=0.1, patience_s=6.0)
+QUICK = Pace(0.004, settle_s=0.03, moved_s=0.06, pose_s=0.03, closed_s=0.03, still_s=0.06, patience_s=10.0)
 STEP = 20.0  # degrees of a guided move
-SPEED = 900.0  # degrees/s
+SPEED = 1000.0  # degrees/s
+REST = 4  # looks for which hands stay at a stop
 FAR = 400.0  # degrees: to the stop
 
 Moves = list[dict[str, float]]
@@ -46,6 +47,19 @@ class Hands(Scripted):
     acts: Callable[[], None] | None = None
     after: int = 1
     seen: int = 0
+    rested: int = 0
+    moves_on_ask: Mapping[str, Callable[[Bench], Moves]] = field(default_factory=dict)  # before a question is answered
+    presses: dict[str, Callable[[], bool]] = field(default_factory=dict)
+
+    def press_when(self, title: str, when: Callable[[], bool]) -> None:
+        """Enter at the view `title`, as soon as `when` is true."""
+        self.presses[title] = when
+
+    def hear(self) -> str:
+        if self.title in self.presses and self.seen > 1 and self.presses[self.title]():
+            del self.presses[self.title]  # once
+            return DONE
+        return Scripted.hear(self)
 
     def show(self, view: LiveView) -> None:
         Scripted.show(self, view)
@@ -53,14 +67,27 @@ class Hands(Scripted):
         if view.title != self.title:
             self.title, self.seen = view.title, 0
             self.left = collections.deque(self._moves(view.title))
+            self.rested = REST - 1
         self.seen += 1
         if self.acts is not None and view.title == self.at and self.seen == self.after:
             self.acts()
-        if self.left and not self.bench._moving():
+        self.rested = 0 if self.bench._moving() else self.rested + 1
+        if self.left and self.rested >= REST:
             self.bench.hand(SPEED, **self.left.popleft())
+            self.rested = 0
 
-    def ask(self, question):  # type: ignore[no-untyped-def]
+    @property
+    def done(self) -> bool:
+        """All that was to be moved was moved."""
+        return not self.left and self.rested >= REST
+
+    def ask(self, question: Question) -> str:
         self.title = ""  # the same view again is a new one
+        assert self.bench is not None
+        if question.key in self.moves_on_ask:
+            for move in self.moves_on_ask[question.key](self.bench):
+                self.bench.hand(SPEED, **move)
+                self.bench.wait()
         return Scripted.ask(self, question)
 
     def _moves(self, title: str) -> Moves:

@@ -1,4 +1,4 @@
-"""The guide names exchanged ids, reversed servos and hands at the wrong joint; its words are those of the kinematics."""
+"""The guide names exchanged ids, reversed servos and hands at the wrong joint; its words fit the kinematics."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+"""`armside calibrate` of an SO arm: ranges and zeros, found by hand or by its motors. Joins target, person, flow.
+
+Exit code 0 when servos and files hold the new calibration; anything else means that nothing was changed, or says what.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from policy_spec.errors import UsageError, sentence
+
+if TYPE_CHECKING:
+    from armside.calib_target import Target
+    from calib.sts.flow import Job, Outcome
+
+FORMAT = "armside-calibration"
+NEXT = (
+    "next: armside calibrate --robot {id} --check compares file, servos and mechanics at any time;",
+    "      armside calibrate --robot {id} --against BUNDLE tells whether the arm speaks a policy's language",
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrates; with --from takes a file over."""
+    if args.source is not None:
+        from armside import calibrate_from
+
+        return calibrate_from.run(args)
+    from armside.calib_profile import remember
+    from armside.calib_target import choose_target, refuse_running
+    from armside.json_out import give, words_aside
+    from armside.person_args import person_of
+    from calib.sts.flow import calibrate
+    from firmware_bridge.sts.bus import Bus
+    from firmware_bridge.sts.line import SerialLine
+
+    if args.drive and args.mode != "mechanical":
+        do = f"leave out --drive, or --mode {args.mode}"
+        raise UsageError(sentence("--drive finds the stops", expected="--mode mechanical", got=args.mode, do=do))
+    target = choose_target(args)
+    if target.port == "sim":
+        raise UsageError(sentence("a virtual arm is calibrated", expected="a real arm's port", got="--port sim"))
+    refuse_running(target)
+    job = _job(args, target)
+    with words_aside(args.json), person_of(args) as person:
+        bus = Bus(SerialLine(target.port))
+        try:
+            outcome = calibrate(person, bus, job)
+        finally:
+            bus.close()
+        profile = remember(target, calibration=str(target.calibration))
+        for line in (*outcome.said, profile, *(line.format(id=target.id) for line in NEXT)):
+            person.tell(line)
+    give(args.json, _data(target, job, outcome))
+    return 0
+
+
+def _job(args: argparse.Namespace, target: Target) -> Job:
+    from armside import __version__
+    from armside.calib_profile import where_of
+    from calib.sts.flow import Job
+    from firmware_bridge.kinematics.bodies import BODIES
+
+    return Job(
+        robot=target.robot,
+        body=BODIES[target.robot.bodies[0]],
+        where=where_of(target, args.lerobot),
+        mode=args.mode,
+        driven=args.drive,
+        mechanics=target.profile.mechanics is not False,
+        port=target.port,
+        armside=__version__,
+    )
+
+
+def _data(target: Target, job: Job, outcome: Outcome) -> dict[str, Any]:
+    import dataclasses
+
+    rows = {joint: dataclasses.asdict(row) for joint, row in outcome.calibration.joints}
+    files = [job.where.calibration, job.where.provenance, *job.where.lerobot]
+    return {
+        "format": FORMAT,
+        "version": 1,
+        "robot": target.robot.name,
+        "id": target.id,
+        "mode": job.mode,
+        "driven": job.driven,
+        "joints": rows,
+        "horns_deg": dict(outcome.provenance.horns),
+        "files": [str(path) for path in files],
+    }
