@@ -160,7 +160,8 @@ def _problems(files: Files, rows: Sequence[JointRow]) -> tuple[str, ...]:
         words.append("every joint differs: this is another arm's file, or the arm was calibrated elsewhere since")
     elif differing:
         names = ", ".join(row.joint for row in differing)
-        words.append(f"{names} differ: a servo was exchanged, or a calibration broke off; calibrate again")
+        verb = "differs" if len(differing) == 1 else "differ"
+        words.append(f"{names} {verb}: a servo was exchanged, or a calibration broke off; calibrate again")
     provenance = files.provenance
     if provenance is not None and provenance.eeprom and not silent:
         got = eeprom.fingerprint({row.joint: (row.id, _held(row)) for row in rows})

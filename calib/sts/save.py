@@ -101,7 +101,7 @@ def _change(bus: Bus, journal: Journal, path: Path) -> None:
         if isinstance(error, OSError):
             raise CalibrationError(sentence("a file could not be put in place; all is as it was", got=error)) from error
         if isinstance(error, (ServoError, PortError)):
-            raise EepromError(f"{error}; servos and files are as they were") from error
+            raise EepromError(_undone(error)) from error
         raise
     journals.drop(path)
 
@@ -117,9 +117,14 @@ def _put_all(staged: tuple[Staged, ...]) -> None:
 
 
 def _left(error: BaseException, left: tuple[str, ...], path: Path) -> str:
-    what = f"{error}; it could not be undone"
+    why = str(error).partition("; ")[0]
     do = f"connect the arm and its power again and repeat the command: it begins by undoing ({path} remembers)"
-    return sentence(what, got="; ".join(left), do=do)
+    return sentence(f"{why}; what was changed before could not be undone", got="; ".join(left), do=do)
+
+
+def _undone(error: BaseException) -> str:
+    what, _, rest = str(error).partition("; ")
+    return "; ".join(filter(None, (what, "servos and files are as they were", rest)))
 
 
 def _stage(calibration: Calibration, provenance: Provenance, where: Where) -> tuple[Staged, ...]:
