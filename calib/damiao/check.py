@@ -32,6 +32,8 @@ def check_motors(run: Run) -> Gripper:
         raise ServoWrong("motors that may not be driven as they are:\n" + "\n".join(found))
     for line in registers.replaced(run.job.old, run.values):
         run.person.tell(line)
+    if text := registers.mixed(robot, run.values):
+        run.person.tell(text)
     run.person.tell(f"gripper: {gripper.name}" + ("" if run.job.gripper else " (--gripper names another)"))
     return gripper
 

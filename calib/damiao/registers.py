@@ -123,6 +123,16 @@ def replaced(old: Calibration | None, values: Values) -> list[str]:
     ]
 
 
+def mixed(robot: Robot, values: Values) -> str:
+    """Motors of several firmware versions, for telling; "" where all that say have the same."""
+    versions: dict[int, list[str]] = {}
+    for name, row in zip(robot.joints, values, strict=True):
+        if math.isfinite(row.get("sw_ver", math.nan)):
+            versions.setdefault(int(row["sw_ver"]), []).append(name)
+    rows = [f"{version} ({', '.join(names)})" for version, names in sorted(versions.items())]
+    return f"firmware differs: {'; '.join(rows)}" if len(rows) > 1 else ""
+
+
 def table(robot: Robot, motors: Sequence[Motor], values: Values) -> str:
     """A line per motor."""
     width = max(map(len, robot.joints))

@@ -17,7 +17,6 @@ from calib.damiao.flow import calibrate
 from calib.damiao.guide import Pace
 from calib.person import CANCEL, LiveView, Question
 from firmware_bridge.client import BridgeConfig, Timing
-from firmware_bridge.damiao import calibration as calibrations
 from firmware_bridge.damiao import nibbles
 from firmware_bridge.damiao.can_port import open_port, parse_port
 from firmware_bridge.damiao.connect import open_arm
@@ -25,12 +24,10 @@ from firmware_bridge.damiao.frames import ENABLE, make_refresh
 from firmware_bridge.damiao.virtual_slcan import VirtualSlcan
 from firmware_bridge.errors import (
     BridgeError,
-    CalibrationError,
     CalibrationImplausible,
     NoAnswer,
     PortBusy,
     PortLost,
-    ServoMissing,
     ServoWrong,
 )
 from policy_spec.errors import Cancelled
@@ -260,6 +257,12 @@ def test_something_between_the_fingers_is_named_and_let_go() -> None:
     assert "what is between the fingers" in text
 
 
+def test_fingers_that_close_where_they_should_open_are_named() -> None:
+    with YamRig(with_zeros(YAM, "flexible_4310")) as rig:
+        text = refused(rig, Handy({"fingers": "no"}, yes=True, rig=rig), "linear_4310")
+    assert "gripper closes where a linear_4310 opens" in text and "--gripper flexible_4310" in text
+
+
 def test_a_motor_that_faults_is_let_go() -> None:
     with YamRig(with_zeros(YAM)) as rig:
         text = refused(rig, driven(rig, lambda: setattr(rig.motor("gripper"), "nibble", 0xA)))
@@ -368,9 +371,3 @@ def test_exchanged_buses_are_named(key: str) -> None:
         text = refused(rig, person)
         assert untouched(rig)
     assert "exchange the ports: --port left=...,right=..." in text or "the two buses are exchanged" in text
-
-
-def test_the_files_format_takes_what_was_found() -> None:
-    with pytest.raises(CalibrationError):
-        calibrations.from_dict(with_zeros(YAM).to_dict() | {"gripper": "linear_4310"}, YAM, "a file")
-    assert issubclass(CalibrationImplausible, CalibrationError) and issubclass(ServoMissing, BridgeError)

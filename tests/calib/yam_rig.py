@@ -13,6 +13,7 @@ from calib.damiao.guide import Pace
 from calib.damiao.run import Job
 from calib.damiao.stroke import Gentle
 from calib.person import LiveView, Question, Scripted
+from calib.provenance import Provenance
 from firmware_bridge import robots
 from firmware_bridge.damiao import calibration as calibrations
 from firmware_bridge.damiao.calibration import Calibration, JointCalibration
@@ -20,10 +21,12 @@ from firmware_bridge.damiao.can_port import Spec, open_port
 from firmware_bridge.damiao.frames import parse_mit
 from firmware_bridge.damiao.virtual_arm import VirtualArm
 from firmware_bridge.damiao.virtual_can import Row, VirtualCan, VirtualChannel
+from firmware_bridge.damiao.virtual_motor import VirtualMotor
 from firmware_bridge.robot import Robot
 
 YAM, BI_YAM = robots.find("yam"), robots.find("bi-yam")
 QUICK = Gentle(newtons=600.0, speed_m_s=0.6, still_s=0.05, back_rad=0.08)  # what takes seconds is not the point
+NOW = Provenance("home pose", "yam", "can0", "0.1.0", "2026-01-01T00:00:00+00:00")
 PACE = Pace(still_s=0.08, alone_s=4.0)
 CRANK = "crank_4310"  # the shortest way: most tests take it
 FREE = 0.01  # N m s/rad: as quick as the torque allows
@@ -60,7 +63,7 @@ class YamRig:
     def job(self, gripper: str = CRANK, old: Calibration | None = None) -> Job:
         return Job(self.robot, self.port, gripper, old, QUICK, PACE)
 
-    def motor(self, joint: str):  # type: ignore[no-untyped-def]
+    def motor(self, joint: str) -> VirtualMotor:
         return self.arm.motors[self.robot.joints.index(joint)]
 
     def write(self, joint: str, **registers: float) -> None:
