@@ -146,7 +146,7 @@ def _needed(view: LiveView, column: str) -> int:
     if column == "":
         return BAR
     if column == "state":
-        return max(map(len, STATE_STYLE))
+        return max(map(len, [*STATE_STYLE, *(row.state for row in view.rows)]))
     longest = max(
         [len(view.unit if column == "joint" else column), *(len(_cells(row, view.unit)[column]) for row in view.rows)]
     )

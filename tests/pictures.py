@@ -6,20 +6,28 @@ stood there. Not part of CI: run it when a screen has changed, and look at what 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from firmware_bridge.robots import find
+from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from tests.calib.hands import Moves, from_stop_to_stop
 from tests.cli.bridges import Home, home
 from tests.cli.calibrating import Player, verb
+from tests.cli.test_check_arm import FAULTY
+from tests.edge.small_bundle import small_bundle
+from tests.edge.test_start_pose import standing
 from tests.terminal_png import write_png
 from tests.terminals import Program
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
 SO101 = find("so101")
+SHIPPED = shipped_calibration(SO101)
+PARKED = standing(70.0)
 TOLD = "armside calibrate --robot so101 --id blue --port /dev/ttyACM0"
 SIZE = (104, 44)
 WORN = Plant(horns={"shoulder_lift": 30.0, "wrist_flex": -14.0, "gripper": 9.0})
@@ -53,6 +61,39 @@ def until(place: Home, path: Path, title: str, pattern: str, **plays: object) ->
         write_png(program.cells, title, path)
 
 
+def known(place: Home, bench: Bench) -> None:
+    """The profile `blue` of a calibrated arm."""
+    path = place.root / "blue.json"
+    path.write_text(json.dumps({name: dataclasses.asdict(row) for name, row in SHIPPED.joints}))
+    more = 'joint_frame = "so101-molmoact2"\npark_speed = 3\n'
+    place.profile("blue", f'type = "so101"\nport = "{bench.path}"\ncalibration = "{path}"\n{more}')
+
+
+def whole(program: Program, title: str, path: Path, start: str) -> None:
+    """A run to its end, from the line that begins with `start` on."""
+    with program:
+        program.end()
+        write_png(program.cells, title, path, start)
+
+
+def check_arm(place: Home, path: Path) -> None:
+    """Of an arm with a fault in three joints."""
+    with Bench(SO101, dataclasses.replace(FAULTY, sag_v=0.0)) as bench:
+        known(place, bench)
+        program = verb(place, "check-arm", "--robot", "blue", "--live", "--quick", "--no-save", size=(132, 44))
+        whole(program, "armside check-arm --robot blue --live --quick", path, "joint ")
+
+
+def against(place: Home, path: Path) -> None:
+    """An arm that stands where the policy's data never were."""
+    with Bench(SO101, Plant(calibration=SHIPPED, pose=PARKED, gravity=0.0)) as bench:
+        known(place, bench)
+        bundle = small_bundle(place.root / "so101.bundle", place.root)
+        words = ("calibrate", "--robot", "blue", "--against", bundle, "--no-directions")
+        title = "armside calibrate --robot blue --against so101.bundle --no-directions"
+        whole(verb(place, *words, size=(126, 44)), title, path, " ")
+
+
 SWEPT_SO_FAR = r"(?m)^shoulder_pan .*good$(?s:.*)^wrist_flex .*good$"
 PICTURES: dict[str, Callable[[Home, Path], None]] = {
     "calibrate_pose": lambda place, path: until(
@@ -61,6 +102,8 @@ PICTURES: dict[str, Callable[[Home, Path], None]] = {
     "calibrate_motors": lambda place, path: until(place, path, TOLD, r"(?m)^which motor is which: elbow_flex"),
     "calibrate_sweep": lambda place, path: until(place, path, TOLD, SWEPT_SO_FAR, sweep=some_of_it),
     "calibrate_refused": lambda place, path: until(place, path, TOLD, "Sweep again", sweep=elbow_too_little),
+    "check_arm": check_arm,
+    "calibrate_against": against,
     "calibrate_write": lambda place, path: until(place, path, TOLD, "Write this into the servos"),
 }
 

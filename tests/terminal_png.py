@@ -20,9 +20,11 @@ COLOURS = ("#111418", "#e5534b", "#57ab5a", "#d4a72c", "#539bf5", "#b083f0", "#3
 LINES = {"━": (1.0, 5), "─": (1.0, 2), "┄": (0.5, 3)}  # share of the cell, px
 
 
-def write_png(cells: Cells, title: str, path: Path) -> None:
-    """The screen down to its last line that has something, at half of what is drawn: smooth edges."""
-    rows = cells.rows[: max(index for index, line in enumerate(cells.lines) if line) + 1]
+def write_png(cells: Cells, title: str, path: Path, start: str = "") -> None:
+    """The screen from the first line that begins with `start` to its last, at half of what is drawn: smooth edges."""
+    written = [index for index, line in enumerate(cells.lines) if line]
+    first = next(index for index in written if cells.lines[index].startswith(start))
+    rows = cells.rows[first : written[-1] + 1]
     width = max(len(title) + 8, *(len(line) for line in cells.lines))
     size = (width * CELL[0] + 2 * EDGE, len(rows) * CELL[1] + HEAD + EDGE)
     image = Image.new("RGB", size, PAPER)
