@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         if args.picture is not None:
             draw(args, choice, language)
         directions = None if args.no_directions else guide(arm, person, choice)
+        if directions is not None:
+            person.tell("the arm is limp: lay it down before you let go of it")
         ok = say(person, language, directions, arm, policy)
         give(args.json, result(args, choice, tag, (language, directions, arm, policy)))
     return 0 if ok else 1
@@ -144,9 +146,22 @@ def say(person: Person, language: Language, directions: Directions | None, arm: 
             person.tell(line)
     ok = language.ok and (directions is None or directions.ok)
     tested = "its pose" if directions is None else "its pose and all directions"
-    yes = f"it speaks the policy's language, as far as {tested} can tell"
-    person.tell(yes if ok else "it does not speak the policy's language as it is: do not let it run live")
+    if ok:
+        person.tell(f"it speaks the policy's language, as far as {tested} can tell")
+    elif only_stands_outside(language, directions):
+        person.tell("as it stands nothing more can be told: move it inside, by hand or by armside run --start-pose")
+    else:
+        person.tell("it does not speak the policy's language as it is: do not let it run live")
     return ok
+
+
+def only_stands_outside(language: Language, directions: Directions | None) -> bool:
+    """Whether the pose alone may be what is wrong."""
+    from calib.language import UNREACHED
+
+    mild = all("pose" in finding.kind or finding.kind == "reach" for finding in language.findings)
+    reached = all(row.verdict != UNREACHED for row in language.rows)
+    return mild and reached and (directions is None or directions.ok)
 
 
 def result(args: argparse.Namespace, choice: ArmChoice, tag: NormTag, found: Any) -> dict[str, Any]:

@@ -160,13 +160,14 @@ def _one(arm: Arm, policy: Policy, index: int, rows: tuple[Row, ...]) -> Finding
     causes += _swapped(arm, policy, index, rows)
     known = row.place.range
     what = f"{row.joint} reads {row.place.value:.1f}, the policy's {known.kind} is {known.low:.1f}..{known.high:.1f}"
-    if not row.reach[0] - known.margin <= row.place.value <= row.reach[1] + known.margin:
-        what += f" (and its own limits are {row.reach[0]:.1f}..{row.reach[1]:.1f})"
-    if not causes:
-        text = f"{what}: nothing simple explains it, the arm may just stand where the policy's data never were"
-        return Finding("pose", (row.joint,), text)
-    kinds = ", ".join(dict.fromkeys(kind for kind, _ in causes))
-    return Finding(kinds, (row.joint,), f"{what}: " + ", or ".join(text for _, text in causes))
+    if row.reach[0] - known.margin <= row.place.value <= row.reach[1] + known.margin:
+        what += "; it may just stand there"
+        causes = [("pose", ""), *causes]
+    else:
+        what += f"; its own limits are {row.reach[0]:.1f}..{row.reach[1]:.1f}, so it cannot stand there"
+    kinds = ", ".join(dict.fromkeys(kind for kind, _ in causes)) or "pose"
+    words = ", or if ".join(text for _, text in causes if text)
+    return Finding(kinds, (row.joint,), f"{what}. It would fit if {words}" if words else what)
 
 
 Cause = tuple[str, str]  # kind, words
@@ -185,10 +186,10 @@ def _joint(arm: Arm, policy: Policy, index: int) -> list[Cause]:
         value = _with(arm, policy.frame, index, here - math.radians(turn))
         if known.inside(value):
             way = "much" if turn > 0 else "little"
-            causes.append(("zero", f"it reads {abs(turn)} degrees too {way} (else {value:.1f}): its zero is off"))
+            causes.append(("zero", f"its zero were off and it read {abs(turn)} degrees too {way} (then {value:.1f})"))
     value = _with(arm, policy.frame, index, -here)
     if known.inside(value):
-        causes.append(("sign", f"it counts the wrong way (else {value:.1f}): its sign"))
+        causes.append(("sign", f"it counted the wrong way (then {value:.1f})"))
     return causes
 
 
@@ -196,11 +197,11 @@ def _gripper(arm: Arm, policy: Policy, index: int) -> list[Cause]:
     here, known, causes = float(arm.measured[index]), policy.ranges[index], []
     value = _with(arm, policy.frame, index, 1.0 - here)
     if known.inside(value):
-        causes.append(("gripper", f"closed and open are exchanged (else {value:.2f})"))
+        causes.append(("gripper", f"closed and open were exchanged (then {value:.2f})"))
     value = _with(arm, policy.frame, index, here)
     for times, words in ((100.0, "0..100 where this frame gives 0..1"), (0.01, "0..1 where this frame gives 0..100")):
         if known.inside(value * times):
-            causes.append(("gripper", f"the policy counts it {words} (else {value * times:.2f})"))
+            causes.append(("gripper", f"the policy counted it {words} (then {value * times:.2f})"))
     return causes
 
 
@@ -215,7 +216,7 @@ def _swapped(arm: Arm, policy: Policy, index: int, rows: tuple[Row, ...]) -> lis
         values = policy.frame.from_si(pose)
         both = all(policy.ranges[place].inside(float(values[place])) for place in (index, other))
         if both and row.verdict == OUTSIDE:  # two that are out and both come in say something, one says nothing
-            causes.append(("swapped", f"exchanged with {row.joint} both fit: are their ids swapped?"))
+            causes.append(("swapped", f"it were exchanged with {row.joint}, their ids swapped: then both fit"))
     return causes
 
 

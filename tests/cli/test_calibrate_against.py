@@ -120,7 +120,7 @@ def test_a_gripper_that_was_calibrated_the_wrong_way(place: Home, small: Path) -
         assert code == 1 and "the wrong way round" in text  # refused at connect already, by the file alone
         known(place, bench, MOLMO + "mechanics = false\n", drive_mode=1)
         code, text = against(place, small, "--robot", "red", "--no-directions")
-    assert code == 1 and "closed and open are exchanged" in text, text
+    assert code == 1 and "closed and open were exchanged" in text, text
 
 
 def test_what_is_missing_is_asked_for(place: Home, small: Path, tmp_path: Path) -> None:
