@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -166,14 +165,13 @@ def test_a_pulled_cable_says_what_is_left() -> None:
         assert [line.split(" ")[0] for line in left] == ["shoulder_pan", "shoulder_lift"]
 
 
-def test_the_whole_change_takes_less_than_a_second_of_held_signals() -> None:
-    """Not a speed test: a bound that keeps the promise of held_signals, with room for a busy machine."""
+def test_the_whole_change_takes_few_requests() -> None:
+    """Signals are held meanwhile: at 3 ms a request over USB, 100 requests are 0.3 s."""
     with arm() as (_, bus):
         changes = eeprom.plan(bus, BLUE)
         before = bus.counters.requests
-        started = time.monotonic()
         Transaction(bus, changes).write()
-        assert bus.counters.requests - before < 100, time.monotonic() - started
+        assert bus.counters.requests - before < 100
 
 
 def test_the_fingerprint_changes_with_every_register() -> None:

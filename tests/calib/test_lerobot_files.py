@@ -47,8 +47,8 @@ def test_where_lerobot_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lerobot_files.folder() == Path("/c/lerobot/calibration")
     monkeypatch.delenv("HF_HOME")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-    assert lerobot_files.folder() == Path("/home/me/.cache/huggingface/lerobot/calibration")
+    monkeypatch.setenv("HOME", "/me")
+    assert lerobot_files.folder() == Path("/me/.cache/huggingface/lerobot/calibration")
 
 
 def test_both_generations_are_found_newest_first(cache: Path) -> None:

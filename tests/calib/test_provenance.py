@@ -21,7 +21,7 @@ FULL = dataclasses.replace(
     },
     directions={"elbow_flex": "right"},
     horns={"elbow_flex": -1.5},
-    source="/home/me/blue.json",
+    source="/else/blue.json",
     firmware={"elbow_flex": "3.9"},
     model="777",
     eeprom="0123456789ab",

@@ -119,7 +119,7 @@ def test_the_same_again_says_so(tmp_path: Path) -> None:
 # -- refused before any servo is written
 
 
-def refused(tmp_path: Path, match: str, spoil: object, error: type[Exception] = CalibrationError) -> None:
+def assert_refused(tmp_path: Path, match: str, spoil: object, error: type[Exception] = CalibrationError) -> None:
     where = calibrated(tmp_path)
     if callable(spoil):
         spoil(where)
@@ -138,11 +138,11 @@ def test_a_lerobot_folder_that_cannot_be_written_is_found_first(tmp_path: Path) 
         where.lerobot[0].unlink()
         where.lerobot[0].mkdir()
 
-    refused(tmp_path, r"lerobot/blue\.json cannot be written.*nothing was changed", spoil)
+    assert_refused(tmp_path, r"lerobot/blue\.json cannot be written.*nothing was changed", spoil)
 
 
 def test_a_journal_that_cannot_be_written_is_found_first(tmp_path: Path) -> None:
-    refused(tmp_path, r"journal .* cannot be", lambda where: where.journal.parent.write_text(""), Exception)
+    assert_refused(tmp_path, r"journal .* cannot be", lambda where: where.journal.parent.write_text(""), Exception)
 
 
 def test_a_full_disk_is_found_first(tmp_path: Path) -> None:

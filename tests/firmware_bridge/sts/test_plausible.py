@@ -99,7 +99,7 @@ def test_a_refitted_horn_is_named_and_a_hanging_arm_is_not() -> None:
     assert "30 degrees outside its range" in str(problem) and "refitted" in str(problem)
 
 
-def connected(folder: Path, calibration: Calibration, moved: float = -5.0, **settings: bool) -> None:
+def connected(folder: Path, calibration: Calibration, moved: float = -5.0, **settings: bool) -> str:
     """Connect as a bridge does to an arm whose servos hold `calibration`, its elbow moved by degrees."""
     path = folder / "arm.json"
     path.write_text(json.dumps({name: dataclasses.asdict(row) for name, row in calibration.joints}))
@@ -111,7 +111,9 @@ def connected(folder: Path, calibration: Calibration, moved: float = -5.0, **set
     world.advance = lambda now, drives: list(world._motions)  # type: ignore[method-assign]  # it stays there
     with VirtualPort(servos) as port:
         config = BridgeConfig("so101", port.path, str(path), **settings)
-        open_arm(ROBOT, config, port.path).close()
+        arm = open_arm(ROBOT, config, port.path)
+        arm.close()
+        return arm.facts.torque
 
 
 def test_connecting_refuses_ranges_that_this_arm_cannot_have(tmp_path: Path) -> None:
@@ -120,12 +122,13 @@ def test_connecting_refuses_ranges_that_this_arm_cannot_have(tmp_path: Path) -> 
 
 
 def test_a_modified_arm_may_switch_it_off(tmp_path: Path) -> None:
-    connected(tmp_path, wide("elbow_flex", 120), mechanics=False)
+    assert connected(tmp_path, wide("elbow_flex", 120), mechanics=False) == "off"
 
 
 @pytest.mark.parametrize(("moved", "refused"), [(5.0, False), (30.0, True)])
 def test_connecting_refuses_an_arm_that_stands_far_outside(tmp_path: Path, moved: float, refused: bool) -> None:
     if not refused:
-        return connected(tmp_path, SHIPPED, moved)
+        assert connected(tmp_path, SHIPPED, moved) == "off"
+        return
     with pytest.raises(CalibrationImplausible, match=r"elbow_flex: stands at .* refitted"):
         connected(tmp_path, SHIPPED, moved)
