@@ -84,7 +84,7 @@ def verdict(language: Language) -> list[str]:
     lines = [f"! {finding.text}" for finding in language.findings]
     outside = [row.joint for row in language.rows if row.verdict not in (INSIDE, UNKNOWN)]
     if outside:
-        lines.append(f"in the frame {language.frame} this arm does not fit: {', '.join(outside)}")
+        lines.append(f"in the frame {language.frame} these do not fit: {', '.join(outside)}")
     else:
         lines.append(f"in the frame {language.frame} this pose lies where the policy's data were")
         if language.also:
