@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from calib.damiao.motors import Motors
+from calib.drawing import draw
 from calib.moved import GOOD, OTHER, REVERSED, SEVERAL, Moved, judge, ways
 from calib.person import JointRow, LiveView, Person
 from firmware_bridge.errors import CalibrationImplausible, sentence
@@ -26,6 +27,7 @@ STEP_S = 0.03
 ENOUGH = 15.0  # degrees of a joint
 GRIPPER_ENOUGH = 60.0  # degrees of a gripper's motor: fingers give way when an arm is held by them
 BACK = 8.0  # degrees from where it began: turned back
+TURNS, THIS_ONE = "which way each joint turns", "this one"
 LIFTED = {"joint_2": ("elbow", "link3")}  # with the arm folded its elbow shows the turn, the gripper hardly moves
 
 
@@ -61,6 +63,7 @@ class Guide:
     person: Person
     zeros: Mapping[str, float]
     pace: Pace = Pace()
+    turned: list[str] = field(default_factory=list)  # so far
 
     def sides(self, sides: Sequence[str]) -> str:
         """Asks for the first of `sides` to be moved by hand; the side that moved. Raises Cancelled."""
@@ -88,16 +91,21 @@ class Guide:
         body = BODIES[self.motors.robot.bodies[0]]
         whose = f" of the {side.removesuffix('_')} arm" if side else ""
         todo = f"turn {bare}{whose} by a hand's breadth {asks(body, bare)}, then back"
-        self.person.tell(todo)
+        if self.person.alone:  # nobody sees what is live
+            self.person.tell(todo)
+        arrow = 0 if bare in LIFTED else 1  # an arrow shows where the gripper goes, and these are asked for otherwise
+        drawing = draw(body, np.zeros(len(body.joints)), bare, arrow)
         deadline = self._deadline()
         there = False
         while True:
-            way = ways(start, self._watch("which way each joint turns", todo, joint, start))
+            way = ways(start, self._watch(TURNS, todo, joint, start, drawing))
             seen = judge(joint, 1, way, enough)
             if not there and seen.verdict in (OTHER, REVERSED):
                 raise CalibrationImplausible(self._named(joint, seen, way))
-            there = there or seen.verdict == GOOD
+            if not there and seen.verdict == GOOD:
+                there, todo = True, f"right: now turn {bare}{whose} back"
             if there and abs(way[joint]) < BACK:
+                self.turned.append(joint)
                 return
             if not there and seen.verdict == SEVERAL:
                 todo = f"hold {', '.join(name for name in seen.joints if name != joint)} still, turn {joint} alone"
@@ -134,21 +142,29 @@ class Guide:
         start, since = self._readings(), time.monotonic()
         deadline = self._deadline()
         while time.monotonic() - since < self.pace.still_s:
-            now = self._watch("which way each joint turns", "let go of the arm, all joints still", "", start)
+            now = self._watch(TURNS, "let go of the arm, all joints still", "", start)
             if max(map(abs, ways(start, now).values())) > self.pace.still_deg:
                 start, since = now, time.monotonic()
             self._wait(deadline, "any joint that moves on")
         return start
 
-    def _watch(self, title: str, todo: str, asked: str, start: Mapping[str, float]) -> dict[str, float]:
+    def _watch(
+        self, title: str, todo: str, asked: str, start: Mapping[str, float], drawing: str = ""
+    ) -> dict[str, float]:
         now = self._readings()
         rows = tuple(
-            JointRow(name, now[name], start[name], now[name], None, "waiting", "this one" if name == asked else "")
-            for name in now
+            JointRow(name, here, min(here, start[name]), max(here, start[name]), None, *self._said(name, asked))
+            for name, here in now.items()
         )
-        self.person.show(LiveView(title, todo, rows, "degrees", keys=(("q", "cancel"),)))
+        self.person.show(LiveView(title, todo, rows, "degrees", keys=(("q", "cancel"),), drawing=drawing))
         self.person.hear()
         return now
+
+    def _said(self, name: str, asked: str) -> tuple[str, str]:
+        """A joint's state and note on the screen."""
+        if name == asked:
+            return "short", THIS_ONE
+        return ("good" if name in self.turned else "waiting"), ""
 
     def _deadline(self) -> float:
         return time.monotonic() + self.pace.alone_s if self.person.alone else math.inf

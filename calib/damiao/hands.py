@@ -40,16 +40,17 @@ def turn_all(run: Run, side: str) -> None:
         run.directions |= {name: "not checked" for name in joints}
         run.person.tell("directions were not checked: an exchanged id or a reversed motor would not show")
         return
+    guide = _guide(run)
     for name in joints:
-        _turn(run, name)
+        _turn(run, guide, name)
         run.directions[name] = "as the model"
         run.person.tell(f"{name}: right")
 
 
-def _turn(run: Run, name: str) -> None:
+def _turn(run: Run, guide: Guide, name: str) -> None:
     while True:
         try:
-            return _guide(run).turn(name)
+            return guide.turn(name)
         except CalibrationImplausible as error:
             run.again(f"direction.{name}", str(error))
 

@@ -136,7 +136,7 @@ def mixed(robot: Robot, values: Values) -> str:
 def table(robot: Robot, motors: Sequence[Motor], values: Values) -> str:
     """A line per motor."""
     width = max(map(len, robot.joints))
-    head = f"{'joint':<{width}}  id  type     gear  firmware  serial      watchdog"
+    head = f"{'joint':<{width}}  id  type     gear  firmware      serial     watchdog"
     rows = []
     for name, motor, row in zip(robot.joints, motors, values, strict=True):
         cells = [
