@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import armside.armed as arms
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--amplitude", type=float, default=4.0, metavar="DEG", help="how far each joint goes, both ways (default: 4)"
     )
     parser.add_argument("--json", metavar="FILE", help="all numbers for programs; - for stdout, words then to stderr")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="PNG of each joint's way, there and back")
     parser.add_argument("--no-save", action="store_true", help="leave the folder of earlier checks as it is")
     parser.epilog = EXAMPLES
 
@@ -68,17 +71,23 @@ def check(args: argparse.Namespace) -> Checked | None:
         checked = drive(arm, choice, exercise, tuple(args.joint), args.home)
     if checked is None:
         return None
-    finished = finish(checked.health, choice, args)
-    return type(checked)(finished, checked.stopped)
+    checked = dataclasses.replace(checked, health=finish(checked.health, choice, args))
+    if args.picture is not None:
+        from calib.health.picture import write_png
+
+        write_png(checked.series, checked.marks, checked.health, args.picture)
+        print(f"written: {args.picture}", flush=True)
+    return checked
 
 
 def exercise_of(args: argparse.Namespace) -> Exercise:
-    """What the words ask for. Raises UsageError."""
-    import dataclasses
-
+    """What the words ask for, files included. Raises UsageError."""
     from calib.health.plan import QUICK, Exercise
     from policy_spec.errors import UsageError, sentence
 
+    for path in (args.json, args.picture):  # before anything moves
+        if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
+            raise UsageError(sentence(f"{path} cannot be written", expected="a file in a folder that exists"))
     if not 1.5 <= args.amplitude <= 20.0:
         raise UsageError(sentence("--amplitude", expected="1.5 to 20 degrees", got=args.amplitude))
     exercise = QUICK if args.quick else Exercise()
@@ -88,8 +97,6 @@ def exercise_of(args: argparse.Namespace) -> Exercise:
 
 def at_its_pace(exercise: Exercise, choice: ArmChoice) -> Exercise:
     """With rests as long as these servos need to settle."""
-    import dataclasses
-
     from calib.health.plan import DWELL_S
     from firmware_bridge.robots import find
 
@@ -99,19 +106,18 @@ def at_its_pace(exercise: Exercise, choice: ArmChoice) -> Exercise:
 
 def finish(health: Health, choice: ArmChoice, args: argparse.Namespace) -> Health:
     """Compares it with the last one, says it, and saves it: what is known is kept, whatever ended it."""
-    from pathlib import Path
-
     from armside.calib_target import state_folder
     from calib.health import history
     from calib.health.words import report
 
     profile = choice.profile
     folder = state_folder() / "check-arm" / profile.name
-    health = history.compared(health, history.last(folder, "" if profile.id else health.facts.fingerprint))
+    if not health.facts.simulated:
+        health = history.compared(health, history.last(folder, "" if profile.id else health.facts.fingerprint))
     print("\n".join(report(health)), flush=True)
+    if not (args.no_save or health.facts.simulated):
+        print(f"kept: {history.save(folder, health)}", flush=True)
     if args.json not in (None, "-"):
         history.write(Path(args.json), health)
         print(f"written: {args.json}", flush=True)
-    if not (args.no_save or health.facts.simulated):
-        print(f"kept: {history.save(folder, health)}", flush=True)
     return health

@@ -17,6 +17,7 @@ import numpy as np
 
 from armside.moving import follow
 from calib.health.exercise import STOPPED, Examiner, Followed, Notes, Until
+from calib.health.measure import Mark
 from calib.health.plan import NOT_ASKED, Excursion, Exercise, estimate_s, excursions, start_pose
 from calib.health.result import Counted, Facts, Health, joint_health
 from calib.health.series import Series, collect
@@ -45,6 +46,8 @@ class Checked:
 
     health: Health
     stopped: bool
+    series: Series
+    marks: tuple[Mark, ...]
 
 
 @dataclass(slots=True)
@@ -142,7 +145,8 @@ def drive(arm: Armed, choice: ArmChoice, exercise: Exercise, wanted: tuple[str, 
         listener.drain()
     counted = _counted(info, before, after, ways, left_out, notes)
     facts = _facts(choice, info, exercise, began, notes.ended)
-    return Checked(assess(collect(info, listener.kept), notes, counted, facts), wishes.by_person)
+    series = collect(info, listener.kept)
+    return Checked(assess(series, notes, counted, facts), wishes.by_person, series, tuple(notes.marks))
 
 
 _MOVE = "armside home, or --home, brings it to where joints have room"

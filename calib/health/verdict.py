@@ -15,7 +15,6 @@ from calib.health.result import Finding, Health, JointHealth
 from firmware_bridge.safety.levels import LEVELS
 
 PUSHES = 0.01  # of full load: from here on the motor tries
-INSTEAD = 15.0  # minutes: a rise that gets there sooner is said
 
 
 def judge(health: Health) -> Health:

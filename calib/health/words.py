@@ -28,7 +28,7 @@ SAYS = {
     WORN: "worn: it works; look at what is named before it gets worse",
     BAD: "bad: mend what is named before you rely on it",
 }
-MINUTES_SAID = 60.0
+MINUTES_SAID = 20.0
 
 
 def table(health: Health) -> list[str]:
@@ -70,7 +70,8 @@ def report(health: Health) -> list[str]:
     lines += [f"[{finding.verdict}] {finding.text}" for finding in health.findings]
     if health.before:
         since = health.before.replace("T", " ")
-        lines.append(f"since the check of {since}: " + ("; ".join(health.changes) or "nothing has changed"))
+        lines.append(f"since the check of {since}: {'' if health.changes else 'nothing has changed'}".rstrip())
+        lines += [f"  {change}" for change in health.changes]
     if health.facts.simulated:
         lines.append("these are the numbers of virtual servos")
     return [*lines, f"{health.facts.id or health.facts.robot} is {SAYS[health.verdict]}"]

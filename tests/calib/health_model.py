@@ -84,7 +84,7 @@ class ModelMover:
         self._goal = np.array(goal, float)
         error = self._goal - self._motor
         starts = np.abs(error) >= np.array(arm.stick) * SIZE
-        self._going = np.where(np.abs(error) < 1e-7, False, self._going | starts) & ~np.array(arm.stuck)
+        self._going = np.where(np.abs(error) < 0.02 * SIZE, False, self._going | starts) & ~np.array(arm.stuck)
         moved = np.where(self._going, error * (1 - np.exp(-dt / np.array(arm.lag_s))), 0.0)
         self._motor = self._motor + moved
         half = np.array(arm.play) * SIZE / 2

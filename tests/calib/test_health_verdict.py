@@ -132,7 +132,9 @@ def test_what_changed_since_the_last_check_is_said(tmp_path: Path) -> None:
     now = health(joint(backlash=1.4, dead_band=0.25), when="2026-12-01T10:00:00")
     compared = history.compared(now, history.last(tmp_path))
     assert compared.changes == ("elbow_flex: backlash 0.8 -> 1.4 degrees",)  # the dead band's is noise
-    assert "since the check of 2026-11-21 10:00:00: elbow_flex: backlash 0.8 -> 1.4 degrees" in report(compared)
+    said = report(compared)
+    place = said.index("since the check of 2026-11-21 10:00:00:")
+    assert said[place + 1] == "  elbow_flex: backlash 0.8 -> 1.4 degrees"
     assert "nothing has changed" in "".join(report(history.compared(before, history.last(tmp_path))))
 
 

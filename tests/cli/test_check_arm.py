@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from firmware_bridge.robots import ROBOTS
 from firmware_bridge.sts.robots import shipped_calibration
@@ -151,14 +152,15 @@ def test_a_blocked_joint_is_named_and_compared_with_the_check_before(room: Room)
         bench.block("elbow_flex", bench.angle("elbow_flex"))
         done = room.place.call(*room.words(bench, "--joint", "elbow_flex"))
     assert "elbow_flex: follows 0.5" in done.stdout and "free it; check its plug" in done.stdout, done.stdout
-    assert re.search(r"since the check of 2026-01-01 10:00:00: elbow_flex: follows 1.00 -> 0\.5\d", done.stdout)
+    assert re.search(r"since the check of 2026-01-01 10:00:00:\n  elbow_flex: follows 1.00 -> 0\.5\d", done.stdout)
     assert "wrist_roll" not in done.stdout.split("\n\n")[1]  # nobody asked for it
     assert len(room.kept) == 2
 
 
 def test_a_servo_lost_in_the_middle_ends_it_and_the_rest_is_kept(room: Room) -> None:
     with Bench(SO101, Plant(calibration=SHIPPED, pose=POSE)) as bench:
-        words = room.words(bench, "--joint", "shoulder_pan", "--joint", "elbow_flex")
+        picture = room.folder / "check.png"
+        words = room.words(bench, "--joint", "shoulder_pan", "--joint", "elbow_flex", "--picture", str(picture))
         process = room.place.start(*words)
         assert process.stdout is not None
         seen = ""
@@ -169,6 +171,8 @@ def test_a_servo_lost_in_the_middle_ends_it_and_the_rest_is_kept(room: Room) -> 
         bench.lose("wrist_roll")
         out, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1 and "not finished: wrist_roll has not answered" in out, out
+    with Image.open(picture) as drawn:  # one row of panels: both joints had begun
+        assert drawn.size == (1140, 320) and len(drawn.getcolors(maxcolors=100_000)) > 4
     data = json.loads(room.kept[0].read_text())
     assert rows(data)["shoulder_pan"]["backlash"] is not None and rows(data)["elbow_flex"]["dead_band"] is None
 
@@ -200,6 +204,7 @@ def test_the_live_screen_shows_whose_turn_it_is_and_q_stops(room: Room) -> None:
         (("--joint", "knee"), 1, "no joint 'knee'"),
         (("--amplitude", "90"), 2, "--amplitude"),
         (("--speed", "0"), 2, "--speed"),
+        (("--json", "/nowhere/x.json"), 2, "a folder that exists"),
     ],
 )
 def test_wrong_words_are_refused(room: Room, words: tuple[str, ...], code: int, said: str) -> None:
