@@ -116,6 +116,11 @@ class Terminal:
         resized = self._live.resized
         if self._view is None or (self._view == self._shown and not resized):
             return
+        if self._console.is_dumb_terminal:  # which cannot write a line twice: it is told what to do, once each
+            if self._shown is None or self._shown.todo != self._view.todo:
+                self._print(Text(self._view.todo))
+            self._shown = self._view
+            return
         if self._live.drawn and time.monotonic() - self._at < SHOW_S:
             return
         if resized:

@@ -163,7 +163,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**base, **(env or {}), "TERM": "xterm"},
+            env={**base, "TERM": "xterm", **(env or {})},
             start_new_session=True,
         )
         self._theirs = theirs  # kept open until the program has it

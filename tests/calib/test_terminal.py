@@ -206,3 +206,15 @@ def test_a_terminal_without_unicode(start: Start, result: Path) -> None:
     assert program.cells.text.isascii()
     program.type("q")
     assert program.end() == 0 and heard(result) == ["yes", "Cancelled: cancelled"]
+
+
+def test_a_terminal_that_cannot_write_a_line_twice(start: Start, result: Path) -> None:
+    program = start("ask", "live", TERM="dumb")
+    program.wait_for("q  cancel")
+    program.type("y")
+    program.wait_for("Move elbow_flex to both stops")
+    for _ in range(20):
+        program.read(0.02)
+    program.type("r")
+    assert program.end() == 0 and heard(result) == ["yes", "again"]
+    assert program.cells.text.count("Move elbow_flex") == 1 and program.cooked()
