@@ -6,6 +6,7 @@ stood there. Not part of CI: run it when a screen has changed, and look at what 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -21,6 +22,7 @@ from tests.cli.calibrating import Player, verb
 from tests.cli.test_check_arm import FAULTY
 from tests.edge.small_bundle import small_bundle
 from tests.edge.test_start_pose import standing
+from tests.firmware_bridge.damiao.conftest import MotorProcess
 from tests.terminal_png import write_png
 from tests.terminals import Program
 
@@ -94,6 +96,26 @@ def against(place: Home, path: Path) -> None:
         whole(verb(place, *words, size=(126, 44)), title, path, " ")
 
 
+def yam(place: Home, path: Path) -> None:
+    """A YAM's third joint, half turned."""
+    motors = MotorProcess("--robot", "yam", "--link", "slcan")
+    words = ("calibrate", "--robot", "yam", "--id", "left", "--port", motors.port)
+    with contextlib.closing(motors), verb(place, *words, size=SIZE) as program:
+        for question in ("Is it so", "turns the right way"):
+            program.wait_for(question + r"[^$]*cancel")
+            program.type("\r")
+        for name in ("joint_1", "joint_2"):
+            program.wait_for(f"turn {name} by")
+            motors.order("hand", joints={name: 0.4})
+            program.wait_for(f"now turn {name} back")
+            motors.order("hand", joints={name: 0.0})
+        program.wait_for("turn joint_3 by")
+        motors.order("hand", joints={"joint_3": 0.2})
+        for _ in range(10):
+            program.read(0.1)
+        write_png(program.cells, "armside calibrate --robot yam --id left --port can0", path, "which way")
+
+
 SWEPT_SO_FAR = r"(?m)^shoulder_pan .*good$(?s:.*)^wrist_flex .*good$"
 PICTURES: dict[str, Callable[[Home, Path], None]] = {
     "calibrate_pose": lambda place, path: until(
@@ -102,6 +124,7 @@ PICTURES: dict[str, Callable[[Home, Path], None]] = {
     "calibrate_motors": lambda place, path: until(place, path, TOLD, r"(?m)^which motor is which: elbow_flex"),
     "calibrate_sweep": lambda place, path: until(place, path, TOLD, SWEPT_SO_FAR, sweep=some_of_it),
     "calibrate_refused": lambda place, path: until(place, path, TOLD, "Sweep again", sweep=elbow_too_little),
+    "calibrate_yam": yam,
     "check_arm": check_arm,
     "calibrate_against": against,
     "calibrate_write": lambda place, path: until(place, path, TOLD, "Write this into the servos"),
