@@ -134,7 +134,7 @@ def _posed(person: Person, live: Live, job: Job) -> dict[str, float]:
     if person.ask(question) != YES:
         raise Cancelled("cancelled: nothing was written")
     live.start()
-    wait_still(live, job.pace.still_s if person.alone else job.pace.pose_s)
+    wait_still(live, job.pace.still_s if person.alone else job.pace.pose_s, lambda reading: person.hear())
     found = {name: live.shafts[name].position for name in free}
     return {name: at for name, at in found.items() if at is not None}
 

@@ -7,6 +7,7 @@ refused with the cause. Takes a Person and Live readings; writes nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,6 @@ def guide(person: Person, live: Live, body: Body) -> dict[str, str]:
     for joint in live.servos.ids:
         asked = Asked(joint, live.servos.ids)
         for attempt in range(1, TRIES + 1):
-            person.tell(f"move by hand: {asked.text}")
             seen = _watch(person, live, asked, body)
             if seen.verdict == GOOD:
                 break
@@ -99,10 +99,16 @@ def guide(person: Person, live: Live, body: Body) -> dict[str, str]:
 
 def _watch(person: Person, live: Live, asked: Asked, body: Body) -> Moved:
     """The verdict, as soon as there is a clear one: GOOD at once, anything else when the arm stands still again."""
-    before = wait_still(live, live.pace.settle_s)
+    drawing = draw(body, pose_of(body), mark=asked.joint, arrow=asked.sign)
+
+    def hold(reading: Reading) -> None:
+        person.hear()
+        person.show(dataclasses.replace(_view(live, asked, reading, drawing, ""), todo="hold still for a moment"))
+
+    before = wait_still(live, live.pace.settle_s, hold)
+    person.tell(f"move by hand: {asked.text}")
     enough = dict.fromkeys(before, ENOUGH_DEG)
     began = live.clock()
-    drawing = draw(body, pose_of(body), mark=asked.joint, arrow=asked.sign)
     message = ""
     for reading in live.readings():
         if person.hear() == AGAIN:

@@ -86,9 +86,11 @@ def _widest(joint: str) -> float | None:
     return None if travel.free else travel.widest / DEGREES_PER_TICK
 
 
-def wait_still(live: Live, seconds: float) -> Mapping[str, float]:
-    """Where all joints are, in degrees, when none has moved for `seconds`."""
-    for _ in live.readings():
+def wait_still(live: Live, seconds: float, each: Callable[[Reading], object] | None = None) -> Mapping[str, float]:
+    """Where all joints are, in degrees, when none has moved for `seconds`; `each` is called with every reading."""
+    for reading in live.readings():
+        if each is not None:
+            each(reading)
         if live.still_s >= seconds and len(live.degrees()) == len(live.shafts):
             return live.degrees()
     raise AssertionError("readings end only by an error")

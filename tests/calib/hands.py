@@ -64,6 +64,8 @@ class Hands(Scripted):
     def show(self, view: LiveView) -> None:
         Scripted.show(self, view)
         assert self.bench is not None
+        if "hold still" in view.todo:
+            return
         if view.title != self.title:
             self.title, self.seen = view.title, 0
             self.left = collections.deque(self._moves(view.title))
