@@ -154,7 +154,8 @@ class Bridged:
 
     def make_limp(self, person: Person) -> None:
         torque = self.client.status(timeout_s=1.0).torque
-        if torque != "off":
+        # A bridge that only reads does not know it; if a joint holds nevertheless, the hand feels it.
+        if torque == "on" or (torque == "unknown" and self.client.info.live):
             what = f"the bridge of {self.id} holds the arm: no hand can move it"
             do = f"armside bridge end {self.id}, or leave out the directions (--no-directions)"
             raise UsageError(sentence(what, expected="torque off", got=f"torque {torque}", do=do))

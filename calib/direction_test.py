@@ -95,12 +95,17 @@ class Guided:
 
 
 def run(test: Guided, arms: Sequence[Placed]) -> Directions:
-    """Every joint of every arm. The arm must be limp. Raises Cancelled, and what `read` raises."""
+    """Every joint of every arm, as long as somebody moves them. The arm must be limp.
+
+    Raises Cancelled, and what `read` raises.
+    """
     seen: list[Seen] = []
     off: dict[str, float] = {}
     for arm in arms:
         off |= _pose(test, arm)
-        seen += [_step(test, step) for step in steps(arm)]
+        for step in steps(arm):
+            deserted = test.person.alone and any(row.verdict == WAITING for row in seen)
+            seen.append(Seen(step, SKIP) if deserted else _step(test, step))
     return Directions(tuple(seen), off)
 
 
@@ -160,7 +165,7 @@ def _step(test: Guided, step: Step) -> Seen:
         if test.person.ask(_question(step)) == SKIP:
             return seen
         seen = _watch(test, step)
-        if seen.good:
+        if seen.good or (test.person.alone and seen.verdict == WAITING):
             break
         if tries + 1 < TRIES:
             test.person.tell(f"{again(seen)}; once more to be sure")

@@ -19,6 +19,7 @@ from firmware_bridge import robots
 from firmware_bridge.config import BridgeConfig
 from firmware_bridge.drivers import open_arm
 from firmware_bridge.kinematics.bodies import bodies_of
+from firmware_bridge.robot import Robot
 from firmware_bridge.sts.arm import StsArm
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.calibration import Calibration
@@ -29,7 +30,7 @@ from policy_spec.errors import Cancelled
 from policy_spec.frames import frame
 from policy_spec.in_range import ranges_of
 from policy_spec.norm import Normalizer
-from tests.calib.yam_rig import YAM, YamRig, with_zeros
+from tests.calib.yam_rig import BI_YAM, YAM, YamRig, with_zeros
 from tests.policy_spec.test_in_range import SO
 
 SO101 = robots.find("so101")
@@ -195,8 +196,9 @@ def test_a_zero_that_is_a_quarter_turn_off_is_seen_in_the_drawn_pose() -> None:
 
 
 def test_nothing_moves_when_nobody_is_there() -> None:
-    found, _ = try_out(Plant(calibration=SHIPPED), lambda joint: {}, **only("shoulder_pan"))
-    assert verdicts(found)["shoulder_pan"] == WAITING and not found.ok
+    found, person = try_out(Plant(calibration=SHIPPED), lambda joint: {})
+    assert verdicts(found) == {joint: WAITING if joint == "shoulder_pan" else SKIP for joint in SO101.joints}
+    assert not found.ok and person.asked == ["pose", "direction.shoulder_pan"]  # the others are not waited for
     assert "nothing is known of its sign" in said(found)
 
 
@@ -248,13 +250,13 @@ def test_what_is_asked_of_each_arm() -> None:
     assert math.degrees(ENOUGH) == pytest.approx(12)
 
 
-@pytest.mark.parametrize("reversed_", [(), ("joint_4",)])
-def test_a_yam(reversed_: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("robot", "reversed_"), [(YAM, ()), (BI_YAM, ("right_joint_4",))])
+def test_a_yam_and_two(robot: Robot, reversed_: tuple[str, ...]) -> None:
     """Its motors stay disabled: a driver that may not move reads by refreshes alone."""
-    [body] = bodies_of(YAM, {})
-    signs = {step.joint: step.sign for step in steps(body)}
-    truth = with_zeros(YAM)
-    straight = dict(zip(YAM.joints, body.body.straight, strict=True))
+    arms = bodies_of(robot, {})
+    signs = {step.joint: step.sign for arm in arms for step in steps(arm)}
+    truth = with_zeros(robot)
+    straight = dict(zip(robot.joints, [angle for arm in arms for angle in arm.body.straight], strict=True))
 
     class Hands(Scripted):
         turns = 0
@@ -264,16 +266,16 @@ def test_a_yam(reversed_: tuple[str, ...]) -> None:
                 self.turns = asked
                 joint = view.title.split()[-1]
                 with rig.arm.lock:
-                    here = float(rig.arm.joints()[YAM.joints.index(joint)])
-                    by = 0.6 if joint == "gripper" else signs[joint] * 0.35
+                    here = float(rig.arm.joints()[robot.joints.index(joint)])
+                    by = 0.6 if joint in robot.grippers else signs[joint] * 0.35
                     rig.arm.hand({joint: here + by}, speed=10.0)
             Scripted.show(self, view)
 
-    with YamRig(truth, reversed=reversed_) as rig:
+    with YamRig(truth, robot, reversed=reversed_) as rig:
         with rig.arm.lock:
             rig.arm.hand(straight, speed=100.0)
-        config = BridgeConfig("yam", rig.port, calibration="unused.json", gripper="crank_4310")
-        driver = open_arm(YAM, config, rig.port, calibration=truth)
+        config = BridgeConfig(robot.name, rig.port, calibration="unused.json", gripper="crank_4310")
+        driver = open_arm(robot, config, rig.port, calibration=truth)
 
         def read() -> tuple[np.ndarray, np.ndarray]:
             state = driver.read()
@@ -283,7 +285,7 @@ def test_a_yam(reversed_: tuple[str, ...]) -> None:
             deadline = time.monotonic() + 10.0
             while np.abs(read()[0] - list(straight.values())).max() > 0.3 and time.monotonic() < deadline:
                 time.sleep(0.01)
-            found = run(Guided(Hands(yes=True), read, YAM.joints, YAM.grippers, 2.0, 0.1), [body])
+            found = run(Guided(Hands(yes=True), read, robot.joints, robot.grippers, 2.0, 0.1), arms)
         finally:
             driver.close()
         assert set(rig.nibbles()) == {0}  # none was enabled

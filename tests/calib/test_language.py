@@ -174,6 +174,11 @@ def test_the_table_and_its_bars() -> None:
     assert data["ok"] is False and data["joints"][3]["verdict"] == "outside" and len(data["joints"]) == 6
 
 
+def test_a_narrow_terminal() -> None:
+    lines = language_text.table(so(changed("wrist_flex", -2.4)), wide=80)
+    assert all(len(line) <= 80 for line in lines) and lines[4].endswith("outside") and "├" in lines[1]
+
+
 def test_the_picture(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     language_text.picture(so(HOME), good, "blue against so101.bundle")

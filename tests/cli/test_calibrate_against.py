@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,6 +202,25 @@ def test_through_the_bridge_that_runs(place: Home, small: Path) -> None:
         assert place.call("jog", "--robot", "blue", "gripper=30%", "--exit", "hold").returncode == 0
         code, text = against(place, small, "--robot", "blue", "--yes")
         assert code == 2 and "holds the arm: no hand can move it" in text, text
+
+
+def test_a_hand_under_a_bridge_that_only_reads(place: Home, small: Path, tmp_path: Path) -> None:
+    script = tmp_path / "answers.json"
+    skipped = {f"direction.{joint}": "skip" for joint in SO101.joints if joint != "shoulder_pan"}
+    script.write_text(json.dumps({"answers": {"pose": "yes", "direction.shoulder_pan": "yes", **skipped}}))
+    with Bench(SO101, parked(pose={})) as bench:
+        known(place, bench)
+        with place.bridge("--robot", "red"):
+            with place.start("calibrate", "--robot", "red", "--against", small, "--script", script) as process:
+                assert process.stdout is not None
+                lines = []
+                for line in process.stdout:
+                    lines.append(line)
+                    if line.startswith("shoulder_pan: move only"):
+                        time.sleep(0.2)  # the baseline is read first
+                        bench.hand(shoulder_pan=-20.0)
+            assert process.returncode == 1, lines  # for the joints that were skipped
+    assert "the policy's number 0.0 -> -20.0  good" in "".join(lines), lines
 
 
 def test_run_refuses_the_same_arm_outside_and_takes_it_inside(place: Home, small: Path) -> None:

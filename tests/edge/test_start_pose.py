@@ -14,7 +14,7 @@ import pytest
 from edge.control import Control
 from edge.run import run
 from edge.start_pose import Start, StartPose
-from edge.state import ExitReason
+from edge.state import ExitReason, LoopEvent
 from episodes.recording import Recording
 from firmware_bridge import robots
 from firmware_bridge.client import BridgeConfig, Info, start_bridge
@@ -109,6 +109,20 @@ def test_the_start_pose_is_reached_slowly_and_then_the_policy_runs(bundle: Path,
     assert speed <= QUICK.speed + 1e-3
     others = np.ptp(before["commanded"][:, 1:], axis=0)
     assert (others < 0.05).all()  # only what was outside moved
+
+
+def test_an_arm_that_a_hand_moves_while_the_session_opens_is_not_armed(bundle: Path, arm: Servos) -> None:
+    class Careless(Watcher):
+        def event(self, event: LoopEvent) -> None:
+            super().event(event)
+            if event.name == "ready":
+                turn(arm, 80.0)
+
+    turn(arm, 0.0)
+    watcher = Careless()
+    with pytest.raises(ObservationError, match="shoulder_pan at 80"):
+        run(live(bundle, arm), ui=watcher)
+    assert watcher.said("ready") and not watcher.said("armed") and arm.goals() == 0
 
 
 def test_it_is_slow_unless_told_otherwise() -> None:
