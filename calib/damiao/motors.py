@@ -113,8 +113,9 @@ class Motors:
                 wire.wait(until)
                 for frame in wire.drain():
                     answer = parse_register(frame.data)
-                    ours = answer is not None and (answer.id, answer.action, answer.register) == (number, READ, 20)
-                    if answer is not None and ours and frame.id != number:
+                    if answer is None or frame.id == number:  # a frame to it, not from it
+                        continue
+                    if (answer.id, answer.action, answer.register) == (number, READ, gear.number):
                         found[number] = gear.decode(answer.data)
         return found
 

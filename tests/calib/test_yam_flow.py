@@ -270,6 +270,14 @@ def test_a_motor_that_faults_is_let_go() -> None:
     assert text.startswith("ServoWrong: gripper: stopped while it was driven") and "over-current" in text
 
 
+def test_a_motor_that_says_it_pushes_harder_is_let_go() -> None:
+    with YamRig(with_zeros(YAM)) as rig:
+        scaled = driven(rig, lambda: rig.motor("gripper").registers.update(TMAX=2.0))
+        text = refused(rig, scaled)
+        assert rig.said()[-1] == ("gripper", "disable")
+    assert text.startswith("ServoWrong: gripper: pushes harder than told")
+
+
 def test_a_motor_that_falls_silent_is_left_to_its_watchdog() -> None:
     with YamRig(with_zeros(YAM)) as rig:
         person = driven(rig, lambda: rig.fault("gripper", deaf=True))

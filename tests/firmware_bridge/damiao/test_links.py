@@ -97,6 +97,22 @@ def test_orders_that_cannot_be_done_are_answered(motors: Callable[..., MotorProc
     assert process.order("place", motor="joint_2", joint=0.1) == {"ok": True}
 
 
+def test_hands_move_limp_joints_and_stop_at_what_is_in_the_way(motors: Callable[..., MotorProcess]) -> None:
+    process = motors("--robot", "yam", "--link", "slcan", "--reversed", "joint_1")
+    process.order("stop", motor="joint_2", low=0.0, high=0.2)
+    process.order("hand", joints={"joint_1": 0.3, "joint_2": 0.5}, speed=20.0)
+    deadline = time.monotonic() + 20.0
+    while True:
+        seen = {name: row["joint"] for name, row in process.order("report")["motors"].items()}
+        if seen["joint_1"] == pytest.approx(0.3, abs=0.01) and seen["joint_2"] == pytest.approx(0.2, abs=0.01):
+            break
+        assert time.monotonic() < deadline, seen
+    process.order("hand", joints={"joint_2": None})  # let go, it sinks; the base stays where it is held
+    while process.order("report")["motors"]["joint_2"]["joint"] > 0.15:
+        assert time.monotonic() < deadline
+    assert process.order("report")["motors"]["joint_1"]["joint"] == pytest.approx(0.3, abs=0.01)
+
+
 @pytest.mark.parametrize("gripper", ["linear_4310", "linear_3507", "crank_4310", "flexible_4310"])
 def test_every_gripper_opens(gripper: str, motors: Callable[..., MotorProcess]) -> None:
     process = motors("--robot", "yam", "--link", "slcan", "--gripper", gripper, "--timeout-ms", "1000")
