@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +88,20 @@ def person_of_test(args: argparse.Namespace) -> Iterator[Person]:
     from calib.person import Scripted
 
     if args.no_directions and args.script is None:
-        yield Scripted(yes=True, say=lambda text: print(text, flush=True))
+        yield Scripted(yes=True, say=lambda text: print(wrapped(text), flush=True))
     else:
         with person_of(args) as person:
             yield person
+
+
+def wrapped(text: str) -> str:
+    """Between words where a terminal would cut through them; a log's lines stay whole."""
+    return textwrap.fill(text, columns(), subsequent_indent="  ") if len(text) > columns() else text
+
+
+def columns() -> int:
+    """Of this terminal; enough for everything where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
 
 
 def look(arm: ReadingArm, policy: Policy) -> Language:
@@ -110,8 +121,7 @@ def lines_of(language: Language) -> list[str]:
         plain = False
     except UnicodeEncodeError:
         plain = True
-    wide = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
-    return table(language, plain, wide)
+    return table(language, plain, columns())
 
 
 def draw(args: argparse.Namespace, choice: ArmChoice, language: Language) -> None:
