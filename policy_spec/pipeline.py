@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from policy_spec import masks
 from policy_spec.errors import ObservationError, PromptError, SessionError, SpecError, sentence
+from policy_spec.generated import Depth, Discrete
 from policy_spec.graphs import kv_names
 from policy_spec.image import as_rgb, resize_uint8, to_patches
 from policy_spec.norm import NormTag
@@ -65,9 +66,28 @@ class Prediction:
 
     actions: Float32  # [n_action_steps, D] policy units
     normalized: Float32  # [1, horizon, max_action_dim] before the clip
-    timings: dict[str, float]  # seconds per stage: prepare, vision, llm, flow, finish
+    timings: dict[str, float]  # seconds per stage in order: prepare, vision, llm, ..., finish
     prompt_tokens: int
     seed: int | None  # None where the noise was given
+    depth: Depth | None = None  # of a think bundle
+    discrete: Discrete | None = None  # of a discrete bundle
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """Seconds of each stage of one call."""
+
+    clock: Callable[[], float]
+    took: dict[str, float] = field(default_factory=dict)
+    _last: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._last = self.clock()
+
+    def done(self, stage: str) -> None:
+        """The time since the stage before belongs to this one."""
+        now = self.clock()
+        self.took[stage], self._last = now - self._last, now
 
 
 @dataclass(slots=True, eq=False)
@@ -154,6 +174,28 @@ class Pipeline:
         `noise` [1, h, A], h the tag's horizon or the graph's. `steps` must be what the flow graph was folded
         with.
         """
+        self.check_steps(steps)
+        buffers = self._free.pop() if self._free else self._buffers()
+        watch = Watch(self.clock)
+        try:
+            ready = self._prepare(observation, task, buffers)
+            seed = self.start(buffers.trajectory, seed, noise)
+            watch.done("prepare")
+            features = run("vision", ready.vision)["features"]
+            watch.done("vision")
+            context = run("llm", {**ready.llm, "features": features})
+            watch.done("llm")
+            feeds = {**ready.flow, **{name: context[name] for name in kv_names(self.spec.layers)}}
+            normalized = self.denoise(run, feeds, buffers.trajectory)
+            watch.done("flow")
+        finally:
+            self._free.append(buffers)
+        actions = self.actions(normalized)
+        watch.done("finish")
+        return Prediction(actions, normalized, watch.took, len(ready.ids), seed)
+
+    def check_steps(self, steps: int | None) -> None:
+        """Raises SpecError where a call wants other Euler steps than the flow graph was folded with."""
         if steps is not None and steps != self.spec.flow_steps:
             raise SpecError(
                 sentence(
@@ -163,32 +205,27 @@ class Pipeline:
                     do="export again with that number of steps",
                 )
             )
-        if noise is None:
-            seed = secrets.randbits(63) if seed is None else seed
-        times = [self.clock()]
-        buffers = self._free.pop() if self._free else self._buffers()
-        try:
-            ready = self._prepare(observation, task, buffers)
-            buffers.trajectory[...] = self.noise(seed or 0) if noise is None else self._given(noise)
-            times.append(self.clock())
-            features = run("vision", ready.vision)["features"]
-            times.append(self.clock())
-            context = run("llm", {**ready.llm, "features": features})
-            feeds = {**ready.flow, **{name: context[name] for name in kv_names(self.spec.layers)}}
-            times.append(self.clock())
-            for step in range(self.spec.flow_steps):
-                feeds["trajectory"], feeds["step"] = buffers.trajectory, np.array([step], np.int32)
-                # Copied: the result may live in the buffer that the next step writes.
-                buffers.trajectory[...] = run("flow", feeds)["next"]
-            times.append(self.clock())
-            normalized = buffers.trajectory[:, : self.tag.horizon].copy()
-        finally:
-            self._free.append(buffers)
-        actions = self.actions(normalized)
-        times.append(self.clock())
-        stages = ("prepare", "vision", "llm", "flow", "finish")
-        took = {name: times[i + 1] - times[i] for i, name in enumerate(stages)}
-        return Prediction(actions, normalized, took, len(ready.ids), seed if noise is None else None)
+
+    def start(self, trajectory: Float32, seed: int | None, noise: Array | None) -> int | None:
+        """Writes the first point of a trajectory [1, H, A]. Returns the seed it came from, a fresh one if none was
+        given; None where the noise was.
+        """
+        if noise is not None:
+            trajectory[...] = self._given(noise)
+            return None
+        seed = secrets.randbits(63) if seed is None else seed
+        trajectory[...] = self.noise(seed)
+        return seed
+
+    def denoise(self, run: Run, feeds: Mapping[str, Array], trajectory: Float32) -> Float32:
+        """All Euler steps in place, from `feeds` of the flow graph but trajectory and step. Returns a copy
+        [1, h, A], h the tag's horizon.
+        """
+        for step in range(self.spec.flow_steps):
+            now = {"trajectory": trajectory, "step": np.array([step], np.int32)}
+            # Copied: the result may live in the buffer that the next step writes.
+            trajectory[...] = run("flow", {**feeds, **now})["next"]
+        return trajectory[:, : self.tag.horizon].copy()
 
     def actions(self, normalized: Array) -> Float32:
         """[1, horizon, A] normalized to [n_action_steps, D] policy units, clipped and scaled by the tag's
