@@ -91,7 +91,8 @@ def _rewrite(bus: Bus, journal: Journal, path: Path, *, back: bool) -> None:
     try:
         eeprom.Transaction(bus, wanted).write()
     except (ServoError, PortError) as error:
-        what = f"a change of this arm's servos broke off ({journal.date}) and could not be undone: {error}"
+        why = str(error).partition("; ")[0]
+        what = f"a change of this arm's servos broke off ({journal.date}) and could not be undone: {why}"
         raise EepromError(
             sentence(what, do=f"connect the arm and its power again, then again ({path} stays)")
         ) from error

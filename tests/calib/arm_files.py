@@ -38,6 +38,7 @@ def bus_to(path: str) -> Bus:
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Servos that are gone here are gone at once and stay silent: no late answers to wait for."""
     patch.setattr(eeprom, "PAUSE_S", 0.002)
+    patch.setattr(eeprom, "TRIES", 2)
     for name in ("SETTLE_S", "QUARANTINE_S"):
         patch.setattr(f"firmware_bridge.sts.bus.{name}", 0.005)
     patch.setattr(Bus.settle, "__defaults__", (0.005,))

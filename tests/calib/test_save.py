@@ -275,7 +275,7 @@ def test_a_spoilt_journal_says_what_to_do(tmp_path: Path) -> None:
 def test_power_lost_after_any_write_and_back_much_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every servo is gone from write k on; the next start finds the arm back, and takes all of it back."""
     monkeypatch.setattr(eeprom, "TRIES", 1)
-    for count in (*range(1, WRITES, 2), WRITES):
+    for count in (*range(1, WRITES, 4), WRITES):
         where = calibrated(tmp_path / str(count))
         with arm() as (bench, bus):
             memory = bench.memory()
