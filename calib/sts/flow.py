@@ -92,7 +92,7 @@ def calibrate(person: Person, bus: Bus, job: Job) -> Outcome:
     calibration = Calibration(
         tuple((joint, row.calibration) for joint, row in rows.items()), str(job.where.calibration)
     )
-    for line in (*table(rows, held(bus, servos.ids)), *map(str, judge.horns(rows)), *_notes(rows)):
+    for line in (*table(rows, held(bus, servos.ids)), *map(str, judge.horns(rows, job.robot.grippers)), *_notes(rows)):
         person.tell(line)
     if person.ask(Question("write", "Write this into the servos and the files?")) != YES:
         raise Cancelled("cancelled: nothing was written")

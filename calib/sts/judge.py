@@ -89,9 +89,10 @@ def turned(joint: str) -> str:
     )
 
 
-def horns(rows: Mapping[str, Zeroed]) -> tuple[Finding, ...]:
-    """Horns that do not sit in the middle of their servos: nothing is refused for it."""
-    off = {joint: row.horn_deg for joint, row in rows.items() if abs(row.horn_deg) > HORN_OFF}
+def horns(rows: Mapping[str, Zeroed], grippers: Sequence[str]) -> tuple[Finding, ...]:
+    """Horns that do not sit in the middle of their servos: nothing is refused for it. Grippers have no middle."""
+    off = {joint: row.horn_deg for joint, row in rows.items() if joint not in grippers}
+    off = {joint: degrees for joint, degrees in off.items() if abs(degrees) > HORN_OFF}
     found = []
     for joint, degrees in off.items():
         half = "half a turn" if abs(degrees) >= HALF_TURN_OFF else f"{degrees:+.0f} degrees"

@@ -72,7 +72,8 @@ def test_horns_are_told_and_never_refused() -> None:
         middle = 2048 + horn / DEGREES_PER_TICK
         return {"elbow_flex": zeroed("mechanical", "elbow_flex", Measured(3, middle - 1100, middle + 1100))}
 
-    assert judge.horns(row(5.0)) == ()
-    (thirty,), (half,) = judge.horns(row(30.0)), judge.horns(row(180.0))
+    assert judge.horns(row(5.0), ("gripper",)) == ()
+    assert judge.horns(row(90.0), ("elbow_flex",)) == ()
+    (thirty,), (half,) = (judge.horns(row(degrees), ("gripper",)) for degrees in (30.0, 180.0))
     assert "+30 degrees" in thirty.what and not thirty.refuses
     assert "half a turn" in half.what and "harmless" in half.cause
