@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
 
 from export import golden
+from export.cached_llm import CachedSizes, cached_llm_graph
+from export.context import context_graph
 from export.flow import flow_graph
 from export.llm import llm_graph
-from export.reference import TorchRunner
+from export.modes import check_mode
+from export.reference import torch_runner
 from export.runner import OrtRunner
 from export.verify import Answer, answer, verify_graphs
 from export.vision import vision_graph
 from policy_spec.compare import Row
 from policy_spec.config import ModelConfig
-from policy_spec.errors import CheckpointError, UsageError, sentence
+from policy_spec.errors import UsageError, sentence
+from policy_spec.graphs import Variant, head_rows, variant_of
 from policy_spec.image import pooling_index
 from policy_spec.masks import check_image_attention
 from policy_spec.pipeline import Pipeline
@@ -40,15 +44,23 @@ class GraphOptions:
     cameras: int | None = None  # None: as many as the norm tag with the most camera slots
     prompt_tokens: int | None = None  # None: the longest prompt and room for a task of about 200 letters
     image_attention: str = "bidirectional"
+    mode: str = "continuous"  # one of graphs.MODES
+    head: str = ""  # one of graphs.HEADS[mode]; empty: the first
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The static sizes of the graphs."""
+    """The static sizes of the graphs, and what they are for."""
 
     cameras: int
     bracket: int
     horizon: int
+    variant: Variant = field(default_factory=Variant)
+
+    @property
+    def length(self) -> int:
+        """Tokens that the expert's K and V have room for: the cache's places, or the prompt's."""
+        return self.bracket + self.variant.new_tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +97,8 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
     horizon = max(tag.horizon for tag in spec.tags.values())
     if options.prompt_tokens is not None and options.prompt_tokens < 1:
         raise UsageError(sentence("prompt tokens", expected="1 or more", got=options.prompt_tokens))
-    return Sizes(cameras, spec.bracket(tokenizer, cameras, options.prompt_tokens), horizon)
+    bracket = spec.bracket(tokenizer, cameras, options.prompt_tokens)
+    return Sizes(cameras, bracket, horizon, variant_of(spec, options.mode, options.head, horizon))
 
 
 def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built:
@@ -96,15 +109,7 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
     progress("check tensors", 0, 1)
     checkpoint.check()
     spec = PolicySpec.from_checkpoint(checkpoint_dir)
-    if spec.action_mode == "discrete":
-        raise CheckpointError(
-            sentence(
-                "this checkpoint predicts discrete actions only",
-                expected="action_mode continuous or both",
-                got=spec.action_mode,
-                do="use a checkpoint with an action expert",
-            )
-        )
+    check_mode(spec, options.mode)
     sizes = plan_sizes(spec, checkpoint_dir / "tokenizer.json", options)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkpoint_dir / "tokenizer.json", folder / "tokenizer.json")
@@ -113,7 +118,7 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
 
     pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
     progress("load reference model", 0, 1)
-    reference = reference_answer(checkpoint_dir, spec, pipeline)
+    reference = reference_answer(checkpoint_dir, pipeline, sizes)
     stages: list[str] = []
 
     def step(stage: str) -> None:
@@ -124,11 +129,11 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
     return Built(folder, checkpoint.config, spec, sizes, pipeline, reference, rows)
 
 
-def reference_answer(checkpoint_dir: Path, spec: PolicySpec, pipeline: Pipeline) -> Answer:
+def reference_answer(checkpoint_dir: Path, pipeline: Pipeline, sizes: Sizes) -> Answer:
     """The reference model's answer to the golden observation. The model is gone when this returns: beside the opened
     graphs it would double the memory of an export.
     """
-    truth = TorchRunner(load_model(checkpoint_dir), pooling_index(spec.grid, spec.pool), spec.flow_steps)
+    truth = torch_runner(load_model(checkpoint_dir), pipeline.spec, sizes.bracket, sizes.variant)
     seen = golden.observation(pipeline.tag, pipeline.cameras)
     return answer(truth, pipeline, seen, golden.task(pipeline, seen), golden.SEED)
 
@@ -148,15 +153,20 @@ def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attentio
 
 
 def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder: Path, progress: Progress) -> None:
-    """vision.onnx, llm.onnx and flow.onnx with their weights beside them (`.onnx.data`)."""
+    """The graphs of the mode, NAME.onnx, with their weights beside them (`.onnx.data`)."""
     pooling = pooling_index(spec.grid, spec.pool)
+    tokens, variant = sizes.cameras * len(pooling), sizes.variant
     makers: dict[str, Callable[[], ir.Model]] = {
         "vision": lambda: vision_graph(checkpoint, sizes.cameras, pooling),
-        "llm": lambda: llm_graph(checkpoint, sizes.cameras * len(pooling), sizes.bracket),
-        "flow": lambda: flow_graph(checkpoint, sizes.bracket, sizes.horizon, spec.flow_steps),
+        "llm": lambda: llm_graph(checkpoint, tokens, sizes.bracket),
+        "context": lambda: context_graph(checkpoint, sizes.length),
+        "flow": lambda: flow_graph(checkpoint, sizes.length, sizes.horizon, spec.flow_steps),
     }
-    for name, make in makers.items():
-        save_graph(make(), folder, name, progress, f"write {name}")
+    if variant.cached:
+        cached = CachedSizes(tokens, sizes.length, head_rows(spec, variant.head))
+        makers["llm"] = lambda: cached_llm_graph(checkpoint, cached)
+    for name in variant.graphs:
+        save_graph(makers[name](), folder, name, progress, f"write {name}")
 
 
 def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress, stage: str) -> None:

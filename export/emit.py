@@ -38,6 +38,7 @@ OPERATORS = frozenset(
         "ReduceMean",
         "ReduceSum",
         "Reshape",
+        "ScatterND",  # new tokens into a cache: in place, where the runtime binds input and output to one buffer
         "Sigmoid",
         "Softmax",
         "Split",
@@ -48,6 +49,7 @@ OPERATORS = frozenset(
 )
 
 Lazy = Callable[[], np.ndarray]
+Output = tuple[ir.Value, str, ir.DataType, Sequence[int | str]]  # value, name, type, shape
 
 
 class Emit:
@@ -62,8 +64,8 @@ class Emit:
         self._names: dict[str, int] = {}
 
     # -- values --
-    def input(self, name: str, dtype: ir.DataType, shape: Sequence[int]) -> ir.Value:
-        """A graph input of static shape."""
+    def input(self, name: str, dtype: ir.DataType, shape: Sequence[int | str]) -> ir.Value:
+        """A graph input; a side that is a name is each run's own choice."""
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         self.inputs.append(value)
         return value
@@ -121,7 +123,7 @@ class Emit:
         )
 
     def reshape(self, x: ir.Value, *shape: int) -> ir.Value:
-        """Static reshape; 0 keeps, -1 infers."""
+        """Reshape to fixed sides; 0 keeps, -1 infers."""
         return self.op("Reshape", x, self.ints(*shape))
 
     def transpose(self, x: ir.Value, *perm: int) -> ir.Value:
@@ -158,7 +160,7 @@ class Emit:
         return self.op("Mul", self.op("Mul", gate, self.op("Sigmoid", gate)), up)
 
     # -- the model --
-    def model(self, outputs: Sequence[tuple[ir.Value, str, ir.DataType, Sequence[int]]]) -> ir.Model:
+    def model(self, outputs: Sequence[Output]) -> ir.Model:
         """The finished graph; outputs as (value, name, dtype, shape)."""
         named = []
         for value, name, dtype, shape in outputs:

@@ -24,7 +24,7 @@ MODES = tuple(_GRAPHS)
 HEADS = {"continuous": ("",), "think": ("depth", "full"), "discrete": ("action", "full")}  # the default first
 DYNAMIC = -1  # a side of a shape that each run chooses
 MOST_NEW_TOKENS = 128  # that one run of a cached `llm` takes after the prompt
-EXTRA_TOKENS = 8  # room between the last code and <depth_end>; or the horizon, where that is more
+EXTRA_TOKENS = 8  # room after the last code, <depth_end> included; or the model's horizon, where that is more
 FAST_TOKENS = 16  # per step of a discrete chunk, as released
 ACTION_HEAD = ("action_start", "action_end", "eos")  # its first logits; action_0, action_1, ... follow
 CACHE, NEXT = "cache_", "_next"
@@ -92,16 +92,33 @@ def variant_of(spec: PolicySpec, mode: str, head: str, horizon: int) -> Variant:
         raise SpecError(sentence(f"head of mode {mode}", expected=expected, got=repr(head)))
     room = {
         "continuous": 0,
-        "think": 1 + spec.depth_codes + max(EXTRA_TOKENS, horizon),
+        "think": 1 + spec.depth_codes + extra_tokens(spec),
         "discrete": 2 + FAST_TOKENS * horizon,
     }
     return Variant(mode, head, room[mode])
 
 
+def extra_tokens(spec: PolicySpec) -> int:
+    """The most tokens that may follow the last depth code, <depth_end> among them, as released."""
+    return max(EXTRA_TOKENS, spec.max_horizon)
+
+
+def head_rows(spec: PolicySpec, head: str) -> tuple[tuple[int, int], ...]:
+    """Rows [start, stop) of the lm_head in the order of the logits: the depth codes; ACTION_HEAD and the action
+    tokens; or all. A row is the id of its token. KeyError where the checkpoint has no such tokens.
+    """
+    if head == "full":
+        return ((0, spec.head_rows),)
+    ids = spec.token_ids
+    if head == "depth":
+        return ((ids["depth_0"], ids["depth_0"] + spec.depth_tokens),)
+    single = tuple((ids[name], ids[name] + 1) for name in ACTION_HEAD)
+    return (*single, (ids["action_0"], ids["action_0"] + spec.action_tokens))
+
+
 def head_size(spec: PolicySpec, head: str) -> int:
-    """Logits per row: the depth codes in their order, ACTION_HEAD and the action tokens, or the whole lm_head."""
-    sizes = {"depth": spec.depth_tokens, "action": len(ACTION_HEAD) + spec.action_tokens, "full": spec.head_rows}
-    return sizes[head]
+    """Logits per row."""
+    return sum(stop - start for start, stop in head_rows(spec, head))
 
 
 def kv_names(layers: int) -> tuple[str, ...]:
