@@ -56,17 +56,19 @@ def run(args: argparse.Namespace) -> int:
         print(to_json(checked.health), end="", flush=True)
     if checked.stopped:
         return 130
-    return 1 if checked.health.verdict == "bad" else 0
+    return 0 if checked.health.verdict in ("good", "worn") else 1
 
 
 def check(args: argparse.Namespace) -> Checked | None:
     """The whole, but for the JSON on stdout."""
     from armside.check_arm_drive import drive
+    from calib.health.plan import at_its_pace
+    from firmware_bridge.robots import find
 
     exercise = exercise_of(args)
     args.speed = exercise.speed
     choice = arms.choose_to_move(args, "check-arm", exit=args.exit)
-    exercise = at_its_pace(exercise, choice)
+    exercise = at_its_pace(exercise, find(choice.profile.type).family)
     with arms.armed(choice, arms.holding(choice)) as arm:
         checked = drive(arm, choice, exercise, tuple(args.joint), args.home)
     if checked is None:
@@ -93,15 +95,6 @@ def exercise_of(args: argparse.Namespace) -> Exercise:
     exercise = QUICK if args.quick else Exercise()
     speed = exercise.speed if args.speed is None else args.speed
     return dataclasses.replace(exercise, amplitude_deg=args.amplitude, speed=speed)
-
-
-def at_its_pace(exercise: Exercise, choice: ArmChoice) -> Exercise:
-    """With rests as long as these servos need to settle."""
-    from calib.health.plan import DWELL_S
-    from firmware_bridge.robots import find
-
-    dwell_s = DWELL_S.get(find(choice.profile.type).family, exercise.dwell_s)
-    return dataclasses.replace(exercise, dwell_s=dwell_s)
 
 
 def finish(health: Health, choice: ArmChoice, args: argparse.Namespace) -> Health:

@@ -1,40 +1,40 @@
 """Drives an armed arm through the exercise of a check, records every status, and has the recording judged.
 
-The rim of calib.health: a second client of the same bridge only listens, so that no tick is missed while the first
-one moves the arm.
+The rim of calib.health: asks the bridge, shows the person, and hands what was recorded to the pure parts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from armside.moving import follow
-from calib.health.exercise import STOPPED, Examiner, Followed, Notes, Until
-from calib.health.measure import Mark
+from armside.check_arm_mover import STATUS_S, ArmMover, Listener, Wishes, listening
+from calib.health.exercise import Examiner, Notes
+from calib.health.gravity import expected
+from calib.health.measure import Mark, pose_at_rest
 from calib.health.plan import NOT_ASKED, Excursion, Exercise, estimate_s, excursions, start_pose
 from calib.health.result import Counted, Facts, Health, joint_health
-from calib.health.series import Series, collect
+from calib.health.series import Series, collect, shown
 from calib.health.verdict import judge
 from calib.health.view import Progress
 from firmware_bridge.client import BridgeClient, BridgeError, BridgeGone, Info, Status, Wire
 from firmware_bridge.errors import CalibrationError, sentence
-from firmware_bridge.moves import RESTING, inside, speeds, track
+from firmware_bridge.moves import RESTING, speeds
 from policy_spec.errors import Cancelled
 
 if TYPE_CHECKING:
     from armside.arm_args import ArmChoice
     from armside.armed import Armed
-    from armside.signals import Wish
     from calib.person import Person
 
-STATUS_S = 1.0
 DRAIN_S = 1.0
 UNKNOWN = Wire(0, (), ())
 PARKED = 0.1  # rad from the park pose: it lies on something
@@ -50,76 +50,6 @@ class Checked:
     marks: tuple[Mark, ...]
 
 
-@dataclass(slots=True)
-class Wishes:
-    """A signal, a key, or a joint that has moved as far as was waited for."""
-
-    signal: Wish
-    cancelled: bool = False
-    reached: bool = False
-
-    @property
-    def asked(self) -> int:
-        return self.signal.asked + self.cancelled + self.reached
-
-    @property
-    def by_person(self) -> bool:
-        return bool(self.signal.asked) or self.cancelled
-
-    @property
-    def why(self) -> str:
-        return self.signal.why if self.signal.asked else "cancelled: holding here" if self.cancelled else STOPPED
-
-
-@dataclass(slots=True)
-class ArmMover:
-    """calib.health's Mover with a real bridge."""
-
-    arm: Armed
-    wishes: Wishes
-    show: Callable[[Status], None] = lambda status: None
-
-    @property
-    def info(self) -> Info:
-        return self.arm.info
-
-    def commanded(self) -> Any:
-        return np.array(self.arm.client.status(timeout_s=STATUS_S).commanded, np.float64)
-
-    def follow(self, path: Any, until: Until | None = None) -> Followed:
-        """See Mover."""
-        client, wishes = self.arm.client, self.wishes
-        wishes.reached = False
-        status = client.status(timeout_s=STATUS_S)
-        try:
-            plan = track(inside(path, self.info), self.info, status)
-        except BridgeError as error:
-            return Followed(status.tick, status.tick, str(error))
-
-        def seen(status: Status) -> None:
-            if until is not None and until(status):
-                wishes.reached = True
-            self.show(status)
-
-        moved = follow(client, plan, wishes, seen)
-        why = STOPPED if wishes.reached and moved.why == STOPPED else moved.why
-        wishes.reached = False
-        last = client.status(timeout_s=STATUS_S)
-        return Followed(plan.start_tick, last.tick, why, tuple(moved.clamps))
-
-
-@dataclass(slots=True)
-class Listener:
-    """Every status of a bridge since it began to listen."""
-
-    client: BridgeClient
-    kept: list[Status] = field(default_factory=list)
-
-    def drain(self) -> None:
-        with contextlib.suppress(BridgeGone):
-            self.kept += self.client.statuses()
-
-
 def drive(arm: Armed, choice: ArmChoice, exercise: Exercise, wanted: tuple[str, ...], home: bool) -> Checked | None:
     """The check; None where the arm could not even be brought to its start. Raises BridgeError before it moves."""
     from armside.armed import go
@@ -127,6 +57,8 @@ def drive(arm: Armed, choice: ArmChoice, exercise: Exercise, wanted: tuple[str, 
     client, info = arm.client, arm.info
     if home:
         moved = go(arm, np.array(info.home_pose), min(exercise.speed, 0.3))
+        if arm.stop.asked:
+            raise KeyboardInterrupt
         if not moved.ok:
             print(f"armside: the way home was broken off: {moved.why}", file=sys.stderr)
             return None
@@ -194,9 +126,20 @@ def _exercise(mover: ArmMover, shown: Shown, exercise: Exercise) -> Notes:
 
 def assess(series: Series, notes: Notes, counted: Counted, facts: Facts) -> Health:
     """The numbers of all joints, judged."""
+    counted = dataclasses.replace(counted, load_model=_weight(series, notes, facts))
     joints = tuple(joint_health(series, index, notes.marks, counted) for index in range(len(series.joints)))
     late = int(series.late_ticks[-1] - series.late_ticks[0])
     return judge(Health(facts, joints, len(series.tick), late))
+
+
+def _weight(series: Series, notes: Notes, facts: Facts) -> tuple[float, ...]:
+    from firmware_bridge.robots import find
+
+    pose = pose_at_rest(series, notes.marks)
+    if pose is None:
+        return ()
+    volts = float(np.nanmax(series.voltage)) if np.isfinite(series.voltage).any() else math.nan
+    return tuple(expected(find(facts.robot), pose / shown(series.joints, series.grippers), volts).tolist())
 
 
 def _counted(
@@ -246,14 +189,6 @@ def _warn(info: Info, pose: Any) -> None:
     if (np.abs(pose - np.array(info.park_pose)) * arm).max() < PARKED + RESTING:
         text = "the arm is in its park pose, where it may lie on itself: --home measures where it hangs free"
         print(f"note: {text}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def listening(choice: ArmChoice, client: BridgeClient) -> Iterator[Listener]:
-    """A second client that only listens."""
-    keys = choice.running.keys if choice.running is not None else choice.profile.keys
-    with BridgeClient(client.endpoint, keys=keys) as other:
-        yield Listener(other)
 
 
 @contextlib.contextmanager

@@ -172,6 +172,14 @@ def at_rest(values: Array, series: Series, joint: int, marks: Iterable[Mark]) ->
     return number(np.median(found)) if len(found) else None
 
 
+def pose_at_rest(series: Series, marks: Iterable[Mark]) -> Array | None:
+    """Where all joints stood, [D] deg or %; None where nothing was seen."""
+    marks = tuple(marks)
+    found = [at_rest(series.measured, series, joint, marks) for joint in range(len(series.joints))]
+    known = [value for value in found if value is not None]
+    return np.array(known) if len(known) == len(found) else None
+
+
 def lowest(values: Array, series: Series, joint: int, marks: Iterable[Mark]) -> float | None:
     """The lowest of `values` [T, D] in the ticks of `marks`; a single reading is a glitch, the second lowest counts."""
     rows = [series.during(mark.begin, mark.end) for mark in marks]

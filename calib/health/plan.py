@@ -6,6 +6,7 @@ when. Every excursion is inside the limits with a margin, or is moved there, or 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ Array = npt.NDArray[np.float64]
 MARGIN = 0.01  # rad, gripper 1: a joint at its limit is clamped, and what is clamped is not measured
 SMALLEST = 0.02  # rad: a shorter way is no larger than the play that it should show
 SETTLED = 0.65  # of a dwell: from then on a joint rests
-DWELL_S = {"damiao": 1.0}  # family -> s: joints that settle with 150 ms (kd / kp) need longer
+# family -> dwell_s, creep_deg_s: joints that lag by 150 ms (kd / kp) settle later, and a creeping goal gets ahead.
+PACES = {"damiao": (1.0, 1.0)}
 ARRIVE_S = 0.2  # at the far end of a way
 SETTLE_S = 0.4  # a followed path ends so long after its last row
 REST, ONWARD, REVERSED, BELOW, ABOVE, TOGETHER = "rest", "onward", "reversed", "below", "above", "together"
@@ -44,6 +46,12 @@ class Exercise:
 
 
 QUICK = Exercise(speed=0.6, repeats=1, dwell_s=0.25, creep_deg_s=4.0, rest_s=0.5)
+
+
+def at_its_pace(exercise: Exercise, family: str) -> Exercise:
+    """As slow as the servos of that family need it."""
+    dwell_s, creep_deg_s = PACES.get(family, (exercise.dwell_s, exercise.creep_deg_s))
+    return dataclasses.replace(exercise, dwell_s=dwell_s, creep_deg_s=creep_deg_s)
 
 
 @dataclass(frozen=True, slots=True)

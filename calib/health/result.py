@@ -51,6 +51,7 @@ class JointHealth:
     sag: float | None = None  # % of rest
     sag_together: float | None = None
     load: float | None = None  # % of full, at rest
+    load_model: float | None = None  # % of full that the arm's own weight takes there
     current: float | None = None  # A at rest
     current_most: float | None = None
     readings: int = 0
@@ -69,7 +70,7 @@ class Finding:
 
     joint: str  # "" for the arm as a whole
     quantity: str
-    verdict: str  # worn, bad
+    verdict: str  # worn, not finished, bad
     text: str
 
 
@@ -112,6 +113,7 @@ class Counted:
     firmware: tuple[str, ...]
     left_out: Mapping[str, str]
     notes: Mapping[str, str]
+    load_model: tuple[float, ...] = ()
 
 
 def joint_health(series: Series, index: int, marks: Sequence[Mark], counted: Counted) -> JointHealth:
@@ -130,6 +132,7 @@ def joint_health(series: Series, index: int, marks: Sequence[Mark], counted: Cou
         **_heat(series, index),
         **_power(series, index, marks),
         **_wire(series, index, counted),
+        "load_model": measure.number(counted.load_model[index]) if counted.load_model else None,
     }
     return JointHealth(**rows)
 

@@ -9,7 +9,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from calib.health.levels import BAD, CHECKS, GOOD, LATE_GOOD, ORDER, WORN, Check, grade, supply_of
+from calib.health import gravity
+from calib.health.levels import BAD, CHECKS, GOOD, LATE_GOOD, ORDER, UNFINISHED, WORN, Check, grade, supply_of
 from calib.health.measure import FOLLOWED
 from calib.health.result import Finding, Health, JointHealth
 from firmware_bridge.safety.levels import LEVELS
@@ -23,7 +24,7 @@ def judge(health: Health) -> Health:
     found = [finding for joint in health.joints for finding in of_joint(joint, checks, health.facts.family)]
     found += _of_arm(health)
     if health.facts.ended:
-        found.append(Finding("", "ended", BAD, f"the check was not finished: {health.facts.ended}"))
+        found.append(Finding("", "ended", UNFINISHED, f"the check ended before its end: {health.facts.ended}"))
     return dataclasses.replace(health, findings=tuple(found), verdict=worst(found))
 
 
@@ -47,6 +48,10 @@ def of_joint(joint: JointHealth, checks: Sequence[Check], family: str) -> list[F
         verdict = grade(check, value)
         if verdict != GOOD:
             found.append(Finding(joint.joint, check.key, verdict, _sentence(joint, check, value)))
+    if joint.load is not None and joint.load_model is not None and gravity.too_much(joint.load, joint.load_model):
+        does = f"pulls {joint.load:.0f} % of full at rest, where the arm's own weight takes {joint.load_model:.0f} %"
+        text = f"{joint.joint}: {does}; what to do: look what it presses against, or carries; then its zero"
+        found.append(Finding(joint.joint, "load_model", WORN, text))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calib.health.levels import BAD, CHECKS, GOOD, WORN, Check, grade, supply_of
+from calib.health.levels import BAD, CHECKS, GOOD, UNFINISHED, WORN, Check, grade, supply_of
 from calib.health.plan import NOT_ASKED
 from calib.health.result import Health, JointHealth
 from calib.health.verdict import lowest_voltage, minutes_left, resting_voltage
@@ -26,6 +26,7 @@ COLUMNS = {
 SAYS = {
     GOOD: "good: it moves as it should",
     WORN: "worn: it works; look at what is named before it gets worse",
+    UNFINISHED: "not known yet: nothing bad was seen so far; check it to the end",
     BAD: "bad: mend what is named before you rely on it",
 }
 MINUTES_SAID = 20.0

@@ -6,15 +6,17 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from calib.health import history
-from calib.health.levels import BAD, CHECKS, GOOD, WORN, grade, supply_of
+from calib.health import gravity, history
+from calib.health.levels import BAD, CHECKS, GOOD, UNFINISHED, WORN, grade, supply_of
 from calib.health.plan import QUICK
 from calib.health.result import Facts, Health, JointHealth, to_json
 from calib.health.verdict import judge, minutes_left
 from calib.health.words import report
 from firmware_bridge.errors import CalibrationError
+from firmware_bridge.robots import ROBOTS
 
 FACTS = Facts("so101", "blue", "sts", "/dev/ttyACM0", "blue.json", "abc", "2026-11-21T10:00:00", False, QUICK, 25.0)
 FINE = JointHealth(
@@ -53,7 +55,8 @@ def test_a_good_arm_is_good() -> None:
         ({"heating": 6.0}, BAD, "heats up by 6.0 C/min (good: up to 2.0), 31 C now"),
         ({"sag": 13.0, "voltage_low": 6.4}, BAD, "voltage sags by 13.0 % (good: up to 6.0), 7.4 V to 6.4 V"),
         ({"sag_together": 12.0}, WORN, "voltage sags, all moving, by 12.0 %"),
-        ({"load": 70.0}, BAD, "pulls at rest 70 % of full"),
+        ({"load": 71.0}, BAD, "pulls at rest 71 % of full"),
+        ({"load": 36.0, "load_model": 7.0}, WORN, "pulls 36 % of full at rest, where the arm's own weight takes 7 %"),
         ({"missed_per_1000": 4.0}, WORN, "lost answers 4.0 per 1,000 (good: up to 1.0)"),
         ({"unread_per_1000": 4.0}, BAD, "not read at all 4.0 per 1,000"),
         ({"followed": 0.1, "backlash": None}, BAD, "follows 0.10 of its way (good: at least 0.70)"),
@@ -67,6 +70,22 @@ def test_each_quantity_alone_is_found_and_named(changes: dict[str, object], verd
     found = health(FINE, joint(joint="elbow_flex", **changes))
     assert found.verdict == verdict, found.findings
     assert said in found.findings[0].text and len(found.findings) == 1
+
+
+def test_a_load_that_the_weight_explains_is_none() -> None:
+    assert (
+        not health(joint(load=36.0, load_model=20.0)).findings and not health(joint(load=19.0, load_model=0.0)).findings
+    )
+
+
+def test_the_weight_of_a_stretched_arm_takes_more_than_that_of_one_that_hangs() -> None:
+    so101, yam = ROBOTS["so101"], ROBOTS["yam"]
+    raised, stretched = np.array([0.0, 0.0, -1.57, 0.0, 0.0, 0.5]), np.array([0.0, 1.5, -1.5, 0.0, 0.0, 0.5])
+    low, high = gravity.expected(so101, raised, 7.4), gravity.expected(so101, stretched, 7.4)
+    assert high[1] > 2 * low[1] and 20 < high[1] < 100 and high[5] == 0.0
+    assert gravity.expected(so101, stretched, 12.0)[1] == pytest.approx(high[1] * 7.4 / 12.0)
+    assert np.isnan(gravity.expected(so101, stretched, float("nan"))[1])
+    assert 5 < gravity.expected(yam, np.array(yam.home_pose), float("nan"))[2] < 60
 
 
 def test_edges_belong_to_the_better_side() -> None:
@@ -105,9 +124,12 @@ def test_late_ticks_are_the_computers_but_not_those_that_waited_for_an_answer() 
     assert not waited.findings
 
 
-def test_a_check_that_was_broken_off_is_bad_and_says_why() -> None:
+def test_a_check_that_was_broken_off_says_why_and_is_no_verdict_but_for_what_was_seen() -> None:
     found = health(FINE, ended="Ctrl-C: holding here")
-    assert found.verdict == BAD and "was not finished: Ctrl-C" in found.findings[0].text
+    assert found.verdict == UNFINISHED and "before its end: Ctrl-C" in found.findings[0].text
+    assert report(found)[-1].startswith("blue is not known yet")
+    assert health(joint(backlash=2.0), ended="Ctrl-C").verdict == UNFINISHED
+    assert health(joint(backlash=9.0), ended="Ctrl-C").verdict == BAD
 
 
 def test_supplies_and_minutes() -> None:

@@ -170,7 +170,7 @@ def test_a_servo_lost_in_the_middle_ends_it_and_the_rest_is_kept(room: Room) -> 
             seen = line if line.strip() == "elbow_flex" else ""
         bench.lose("wrist_roll")
         out, _ = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 1 and "not finished: wrist_roll has not answered" in out, out
+    assert process.returncode == 1 and "before its end: wrist_roll has not answered" in out, out
     with Image.open(picture) as drawn:  # one row of panels: both joints had begun
         assert drawn.size == (1140, 320) and len(drawn.getcolors(maxcolors=100_000)) > 4
     data = json.loads(room.kept[0].read_text())
@@ -183,7 +183,7 @@ def test_ctrl_c_in_the_middle_holds_and_keeps_what_is_known(room: Room) -> None:
         wait_for(lambda: bench.bus.frames["goal"] > 150, "the first joint's moves")
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 130 and "not finished: Ctrl-C" in out, out
+        assert process.returncode == 130 and "before its end: Ctrl-C" in out, out
         assert "the arm: torque on: the arm holds" in out
         assert [bench.servo(name).get("Torque_Enable") for name in SO101.joints] == [1] * 6
         assert json.loads(room.kept[0].read_text())["facts"]["ended"].startswith("Ctrl-C")
