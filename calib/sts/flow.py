@@ -23,7 +23,7 @@ from calib.sts.judge import Finding
 from calib.sts.live import Live, Pace, wait_still
 from calib.sts.save import Where, recover, save
 from calib.sts.servos import Servos, limp
-from calib.sts.sweep import Swept, close_gripper, sweep
+from calib.sts.sweep import Swept, close_gripper, missing_of, sweep
 from calib.sts.table import Held, table
 from calib.sts.zero import Measured, Zeroed, zeroed
 from firmware_bridge.errors import CalibrationImplausible, sentence
@@ -92,7 +92,11 @@ def calibrate(person: Person, bus: Bus, job: Job) -> Outcome:
     calibration = Calibration(
         tuple((joint, row.calibration) for joint, row in rows.items()), str(job.where.calibration)
     )
-    for line in (*table(rows, held(bus, servos.ids)), *map(str, judge.horns(rows, job.robot.grippers)), *_notes(rows)):
+    for line in (
+        *table(rows, held(bus, servos.ids), job.robot.grippers),
+        *map(str, judge.horns(rows, job.robot.grippers)),
+        *_notes(rows),
+    ):
         person.tell(line)
     if person.ask(Question("write", "Write this into the servos and the files?")) != YES:
         raise Cancelled("cancelled: nothing was written")
@@ -112,6 +116,8 @@ def held(bus: Bus, ids: Mapping[str, int]) -> dict[str, Held]:
 def _swept(person: Person, live: Live, job: Job) -> Seen:
     poses = _posed(person, live, job)
     swept = sweep(person, live)
+    if job.mechanics and missing_of(live):
+        return Seen(swept, poses, None)  # it is refused anyway
     gripper = job.robot.grippers[0]
     return Seen(swept, poses, close_gripper(person, live, gripper, swept[gripper]))
 
@@ -177,7 +183,8 @@ def _refused(person: Person, findings: tuple[Finding, ...]) -> bool:
     refusing = [str(finding) for finding in findings if finding.refuses]
     if not refusing:
         return False
-    question = Question("sweep.refused", "This cannot be right. Sweep again?", options=(AGAIN, STOP), usual=STOP)
+    usual = STOP if person.alone else AGAIN  # nobody there: it would be refused for ever
+    question = Question("sweep.refused", "This cannot be right. Sweep again?", options=(AGAIN, STOP), usual=usual)
     if person.ask(question) == AGAIN:
         return True
     do = "mend what is named, then calibrate again; an arm with other mechanics: mechanics = false in its profile"

@@ -5,7 +5,7 @@ Takes rows of numbers, gives lines of text. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from calib.sts.zero import Zeroed
@@ -23,16 +23,16 @@ class Held:
     high: int
 
 
-def table(rows: Mapping[str, Zeroed], held: Mapping[str, Held]) -> tuple[str, ...]:
-    """A head and a line for each joint: now -> new."""
-    cells = [HEADS, *(_cells(joint, row, held[joint]) for joint, row in rows.items())]
+def table(rows: Mapping[str, Zeroed], held: Mapping[str, Held], grippers: Sequence[str]) -> tuple[str, ...]:
+    """A head and a line for each joint: now -> new; a gripper's horn has no middle to be off."""
+    cells = [HEADS, *(_cells(joint, row, held[joint], joint in grippers) for joint, row in rows.items())]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADS))]
     return tuple(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
 
 
-def _cells(joint: str, row: Zeroed, held: Held) -> tuple[str, ...]:
+def _cells(joint: str, row: Zeroed, held: Held, gripper: bool) -> tuple[str, ...]:
     new = row.calibration
     width = (new.range_max - new.range_min) * DEGREES_PER_TICK
     return (
@@ -41,7 +41,7 @@ def _cells(joint: str, row: Zeroed, held: Held) -> tuple[str, ...]:
         _change(held.low, new.range_min),
         _change(held.high, new.range_max),
         f"{width:.0f}",
-        f"{row.horn_deg:+.0f}",
+        "" if gripper else f"{row.horn_deg:+.0f}",
         f"+-{abs(row.doubt_deg) / 2:.1f}",
     )
 
