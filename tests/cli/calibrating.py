@@ -17,7 +17,7 @@ from tests.terminals import DEADLINE_S, Program
 
 DWELL_S = 0.06  # at a stop: servos are read fifty times a second
 ASKED = re.compile(r"Enter  or .*cancel\n*\Z")
-GUIDED = re.compile(r"^which motor is which: (\w+)", re.MULTILINE)
+GUIDED = re.compile(r"^which motor is which: (\w+)\n. (?!hold still)", re.MULTILINE)
 SWEEPS = re.compile(r"^from stop to stop$", re.MULTILINE)
 SWEPT = "all joints were swept: press Enter"
 CLOSES = re.compile(r"^closed$", re.MULTILINE)
