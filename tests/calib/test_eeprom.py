@@ -111,6 +111,18 @@ def test_power_lost_between_any_two_writes_and_back_at_once() -> None:
             assert locks(bench) == {1}
 
 
+def test_what_happens_to_the_first_while_the_last_is_written_is_seen() -> None:
+    with arm() as (bench, bus):
+
+        def meddle() -> None:
+            bench.servo("shoulder_pan").write(REGISTERS["Homing_Offset"].address, REGISTERS["Homing_Offset"].encode(7))
+
+        transaction = Transaction(bus, eeprom.plan(bus, BLUE))
+        bench.after_writes(WRITES, meddle)
+        with pytest.raises(EepromError, match=r"shoulder_pan .* did not keep .*Homing_Offset 7 instead of 1554"):
+            transaction.write()
+
+
 def test_a_servo_lost_after_any_write_leaves_the_others_as_they_were_and_is_named() -> None:
     for count in (1, 12, WRITES):
         with arm() as (bench, bus):

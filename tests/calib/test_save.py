@@ -230,6 +230,20 @@ def test_a_servo_lost_in_the_middle_is_named_and_the_next_start_undoes_it(tmp_pa
     assert files_in(tmp_path) == before
 
 
+def test_a_holding_arm_is_not_recovered(tmp_path: Path) -> None:
+    where = calibrated(tmp_path)
+    with arm() as (bench, bus):
+        bench.after_writes(15, lambda: bench.lose("elbow_flex"))
+        with pytest.raises(EepromError):
+            save.save(bus, ROBOT, BLUE, PROVENANCE, where)
+        bench.lose("elbow_flex", lost=False)
+        bus.write(2, "Torque_Enable", 1)
+        memory = bench.memory()
+        with pytest.raises(EepromError, match="torque is on in shoulder_lift"):
+            save.recover(bus, where)
+        assert bench.memory() == memory and where.journal.exists()
+
+
 def test_saving_begins_by_undoing(tmp_path: Path) -> None:
     where = calibrated(tmp_path)
     with arm() as (bench, bus):

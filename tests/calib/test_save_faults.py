@@ -1,4 +1,4 @@
-"""Any faults at any moments of a change: the arm ends with all of the new or all of the old, now or at the next start."""
+"""Any faults at any moments of a change: all of the new or all of the old, at once or after the next start."""
 
 from __future__ import annotations
 
