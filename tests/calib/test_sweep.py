@@ -127,7 +127,10 @@ def test_one_wrong_reading_widens_nothing(tmp_path: Path) -> None:
     with table(tmp_path) as arm:
         arm.person.at, arm.person.after = "from stop to stop", 20
         arm.person.acts = lambda: arm.bench.glitch("elbow_flex", 100)
-        right(arm, arm.run())
+        outcome = arm.run()
+        right(arm, outcome)
+        assert arm.bench.servo("elbow_flex").glitch is None  # it was read
+        assert outcome.provenance.sweep["elbow_flex"].width_deg < TRAVEL["elbow_flex"].width + 1
 
 
 def test_a_holding_arm_is_asked_for_and_let_go_softly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
