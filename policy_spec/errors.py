@@ -10,6 +10,7 @@ ArmsideError
 +-- BundleError         a bundle that is corrupt, truncated or from a newer version
 +-- ExportError         a graph that could not be made or does not agree with the model
 +-- SessionError        an engine that could not be opened or does not reproduce its golden
+|   +-- AnswerError     what a policy generated is not a chunk of actions: the arm holds
 +-- CameraError         a camera that is not there or stopped
 +-- RecordingError      a recording that cannot be written or read
 +-- UsageError          a command line that cannot be obeyed
@@ -57,6 +58,10 @@ class ExportError(ArmsideError):
 
 class SessionError(ArmsideError):
     """An engine that could not be opened, or does not reproduce its golden values."""
+
+
+class AnswerError(SessionError):
+    """What a policy generated is not a chunk of actions. Whoever drives an arm holds it, and never sends zeros."""
 
 
 class CameraError(ArmsideError):
