@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
@@ -91,7 +92,7 @@ class Watch:
 
 
 @dataclass(slots=True, eq=False)
-class _Buffers:
+class Buffers:
     """What one call writes into. Kept for the next one, so that a running policy allocates little."""
 
     patches: NDArray[np.uint8]  # [N, P, 3 * patch^2]
@@ -123,7 +124,7 @@ class Pipeline:
     clock: Callable[[], float] = time.monotonic
     _dim_mask: Float32 = field(init=False, repr=False)  # [1, 1, A]
     _horizon_bias: Float32 = field(init=False, repr=False)  # [1, 1, 1, H]
-    _free: list[_Buffers] = field(init=False, repr=False)
+    _free: list[Buffers] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         masks.check_image_attention(self.image_attention)
@@ -149,7 +150,7 @@ class Pipeline:
         Raises ObservationError (pictures, state) and PromptError (a task that is too long or holds control
         tokens).
         """
-        return self._prepare(observation, task, self._buffers())
+        return self.fill(observation, task, self._buffers())
 
     def noise(self, seed: int) -> Float32:
         """[1, H, A] standard normal where the robot has a dimension and the tag a step, 0 elsewhere."""
@@ -175,10 +176,9 @@ class Pipeline:
         with.
         """
         self.check_steps(steps)
-        buffers = self._free.pop() if self._free else self._buffers()
         watch = Watch(self.clock)
-        try:
-            ready = self._prepare(observation, task, buffers)
+        with self.borrow() as buffers:
+            ready = self.fill(observation, task, buffers)
             seed = self.start(buffers.trajectory, seed, noise)
             watch.done("prepare")
             features = run("vision", ready.vision)["features"]
@@ -188,11 +188,18 @@ class Pipeline:
             feeds = {**ready.flow, **{name: context[name] for name in kv_names(self.spec.layers)}}
             normalized = self.denoise(run, feeds, buffers.trajectory)
             watch.done("flow")
-        finally:
-            self._free.append(buffers)
         actions = self.actions(normalized)
         watch.done("finish")
         return Prediction(actions, normalized, watch.took, len(ready.ids), seed)
+
+    @contextmanager
+    def borrow(self) -> Iterator[Buffers]:
+        """Buffers for one call, a set of their own for calls that run at once."""
+        buffers = self._free.pop() if self._free else self._buffers()
+        try:
+            yield buffers
+        finally:
+            self._free.append(buffers)
 
     def check_steps(self, steps: int | None) -> None:
         """Raises SpecError where a call wants other Euler steps than the flow graph was folded with."""
@@ -245,18 +252,8 @@ class Pipeline:
             )
         return self.tag.action.unnormalize(chunk)
 
-    def _buffers(self) -> _Buffers:
-        spec, size = self.spec, self.bracket
-        return _Buffers(
-            patches=np.zeros((self.cameras, spec.patches_per_image, spec.patch_bytes), np.uint8),
-            input_ids=np.zeros((1, size), np.int32),
-            image_row=np.zeros((1, size), np.int32),
-            token_type=np.zeros((1, size), np.float32),
-            context_bias=np.zeros((1, 1, 1, size), np.float32),
-            trajectory=np.zeros((1, self.horizon, spec.max_action_dim), np.float32),
-        )
-
-    def _prepare(self, observation: Observation, task: str, to: _Buffers) -> Prepared:
+    def fill(self, observation: Observation, task: str, to: Buffers) -> Prepared:
+        """`prepare` into given buffers."""
         spec = self.spec
         state = self._state(observation.state)
         self._patches(observation.images, to.patches)
@@ -279,7 +276,7 @@ class Pipeline:
             )
         types = masks.token_type(ids, spec.image_ids)
         seen = masks.expert_mask(ids, spec.action_mode, spec.token_ids.get("eos"), spec.discrete_span)
-        self._fill(to, ids, types, seen)
+        self._pad(to, ids, types, seen)
         return Prepared(
             task=words,
             text=text,
@@ -296,7 +293,18 @@ class Pipeline:
             },
         )
 
-    def _fill(self, to: _Buffers, ids: Array, types: Array, seen: Array) -> None:
+    def _buffers(self) -> Buffers:
+        spec, size = self.spec, self.bracket
+        return Buffers(
+            patches=np.zeros((self.cameras, spec.patches_per_image, spec.patch_bytes), np.uint8),
+            input_ids=np.zeros((1, size), np.int32),
+            image_row=np.zeros((1, size), np.int32),
+            token_type=np.zeros((1, size), np.float32),
+            context_bias=np.zeros((1, 1, 1, size), np.float32),
+            trajectory=np.zeros((1, self.horizon, spec.max_action_dim), np.float32),
+        )
+
+    def _pad(self, to: Buffers, ids: Array, types: Array, seen: Array) -> None:
         """The padded feeds of the prompt. A pad comes causally after every token and is hidden from the
         expert.
         """
