@@ -2,7 +2,8 @@
 
 `run` is what policy_spec.pipeline calls. Feeds and outputs are numpy arrays, named as in policy_spec.graphs.
 Returned arrays live in buffers that were made when the engine was opened: the next call of the same graph
-overwrites them, and feeding one of them to the graph that takes it costs no copy.
+overwrites them, and feeding one of them to the graph that takes it costs no copy. Tensors named `cache_*` are the
+engine's own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class TensorInfo:
 
     name: str
     dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # graphs.DYNAMIC for a side that each run chooses
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Engine(Protocol):
     def run(self, graph: str, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
 
     def tensors(self, graph: str) -> tuple[TensorInfo, ...]: ...
+
+    def forget(self) -> None:
+        """Zeroes the caches: a pass that went wrong may have left what is not a number there."""
 
     def close(self) -> None: ...
 

@@ -1,15 +1,16 @@
-"""ONNX Runtime: one InferenceSession per graph, every buffer bound once.
+"""ONNX Runtime: one InferenceSession per graph, every buffer bound once, or again where a run chooses another size.
 
 A graph's input that another graph gives under the same name, type and shape shares that graph's buffer:
-`vision` writes features where `llm` reads them, and `llm` writes K and V where `flow` reads them, uncopied.
-Knows nothing of prompts, images or policies.
+`vision` writes features where `llm` reads them, and K and V lie where `flow` reads them, uncopied. Tensors named
+`cache_*` are the engine's own (policy_spec/graphs.py): one buffer for each, of all graphs, and `cache_x_next` is that
+same memory, so that what writes a few rows of a cache copies nothing. Knows nothing of prompts, images or policies.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 import onnxruntime as ort
 
 from edge.engine import Array, EngineOptions, TensorInfo, physical_cores
+from edge.ort_buffers import Buffer, Side
 from policy_spec.errors import SessionError, sentence
+from policy_spec.graphs import CACHE, DYNAMIC, NEXT
 
 CPU = "CPUExecutionProvider"
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -28,7 +31,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(int32)": np.dtype(np.int32),
     "tensor(int64)": np.dtype(np.int64),
 }
-ALIGNMENT = 64
 
 # Weights stay out of the arena: it would round them up, and keep them twice while they are packed. What the
 # graphs compute with lives in one arena for all of them, since they run one after the other, and it grows by
@@ -49,29 +51,31 @@ _arena_made = False  # of this process: ONNX Runtime keeps one environment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Buffer:
-    """Memory that numpy and ONNX Runtime both see."""
-
-    info: TensorInfo
-    array: Array
-    value: Any  # ort.OrtValue over the same memory
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class BoundGraph:
-    """A session, its one binding, and the buffers behind it."""
+    """A session, its one binding, and the buffers behind it; caches apart, which nobody feeds or is given."""
 
     session: Any
     binding: Any
     inputs: dict[str, Buffer]
     outputs: dict[str, Buffer]
+    caches: dict[str, Buffer]  # as the graph names them: cache_k_00 and cache_k_00_next are one Buffer
+    tensors: tuple[TensorInfo, ...]  # all of them
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """Buffers by the names under which graphs find them."""
+
+    made: dict[str, Buffer] = field(default_factory=dict)  # outputs so far
+    caches: dict[str, Buffer] = field(default_factory=dict)
 
 
 class OrtEngine:
     """See engine.Engine. Not safe for two threads at once: Session holds the lock."""
 
-    def __init__(self, graphs: Mapping[str, BoundGraph], name: str) -> None:
+    def __init__(self, graphs: Mapping[str, BoundGraph], caches: Iterable[Buffer], name: str) -> None:
         self._graphs = dict(graphs)
+        self._caches = tuple(caches)
         self.name = name
 
     def run(self, graph: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -81,10 +85,11 @@ class OrtEngine:
             raise SessionError(
                 sentence(f"graph {graph}: its inputs", expected=", ".join(bound.inputs), got=", ".join(feeds))
             )
+        _fit(graph, bound, feeds)
         for name, array in feeds.items():
             buffer = bound.inputs[name].array
             if array is not buffer:  # what another graph wrote lies where this one reads
-                _fill(graph, name, buffer, array)
+                np.copyto(buffer, array, casting="same_kind")
         try:
             bound.session.run_with_iobinding(bound.binding)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -92,11 +97,15 @@ class OrtEngine:
         return {name: buffer.array for name, buffer in bound.outputs.items()}
 
     def tensors(self, graph: str) -> tuple[TensorInfo, ...]:
-        bound = self._graphs[graph]
-        return tuple(buffer.info for buffer in (*bound.inputs.values(), *bound.outputs.values()))
+        return self._graphs[graph].tensors
+
+    def forget(self) -> None:
+        for buffer in self._caches:
+            buffer.array.fill(0)
 
     def close(self) -> None:
         self._graphs.clear()
+        self._caches = ()
 
 
 def open_engine(files: Mapping[str, Path], options: EngineOptions | None = None) -> OrtEngine:
@@ -104,12 +113,11 @@ def open_engine(files: Mapping[str, Path], options: EngineOptions | None = None)
     options = options or EngineOptions()
     threads = options.threads or physical_cores()
     _share_arena()
-    made: dict[str, Buffer] = {}  # outputs so far, by name
-    graphs = {}
+    shared, graphs = Shared(), {}
     for graph, path in files.items():
         session = _open_session(graph, path, threads)
-        graphs[graph] = _bind(graph, session, made)
-    return OrtEngine(graphs, f"onnxruntime {ort.__version__}, {CPU}, {threads} threads")
+        graphs[graph] = _bind(graph, session, shared)
+    return OrtEngine(graphs, shared.caches.values(), f"onnxruntime {ort.__version__}, {CPU}, {threads} threads")
 
 
 def _share_arena() -> None:
@@ -117,9 +125,7 @@ def _share_arena() -> None:
     global _arena_made
     with _arena:
         if not _arena_made:
-            where = ort.OrtMemoryInfo(
-                "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
-            )
+            where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
             ort.create_and_register_allocator(where, ort.OrtArenaCfg(ARENA))
             _arena_made = True
 
@@ -147,59 +153,95 @@ def check_provider(graph: str, session: Any, wanted: str) -> Any:
     got = session.get_providers()
     if not got or got[0] != wanted:
         raise SessionError(
-            sentence(
-                f"graph {graph} runs elsewhere than asked", expected=wanted, got=", ".join(got) or "nowhere"
-            )
+            sentence(f"graph {graph} runs elsewhere than asked", expected=wanted, got=", ".join(got) or "nowhere")
         )
     return session
 
 
-def _bind(graph: str, session: Any, made: dict[str, Buffer]) -> BoundGraph:
-    takes = [_info(graph, node) for node in session.get_inputs()]
-    gives = [_info(graph, node) for node in session.get_outputs()]
-    inputs = {info.name: _shared(info, made) or make_buffer(info) for info in takes}
-    outputs = {info.name: make_buffer(info) for info in gives}
-    made.update(outputs)
+def _bind(graph: str, session: Any, shared: Shared) -> BoundGraph:
+    takes = {node.name: _sides(graph, node) for node in session.get_inputs()}
+    gives = {node.name: _sides(graph, node) for node in session.get_outputs()}
+    caches = {info.name: _cache(graph, info, sides, shared) for info, sides in takes.values() if _is_cache(info)}
+    inputs = {info.name: _input(info, sides, shared) for info, sides in takes.values() if not _is_cache(info)}
+    outputs = {info.name: Buffer(info, sides) for info, sides in gives.values() if not _is_cache(info)}
+    shared.made.update(outputs)
+    chosen = {side for buffer in inputs.values() for side in buffer.sides}
     binding = session.io_binding()
-    for name, buffer in inputs.items():
-        binding.bind_ortvalue_input(name, buffer.value)
-    for name, buffer in outputs.items():
-        binding.bind_ortvalue_output(name, buffer.value)
-    return BoundGraph(session, binding, inputs, outputs)
+    for name in takes:
+        binding.bind_ortvalue_input(name, (inputs.get(name) or caches[name]).value)
+    for info, sides in gives.values():
+        if _is_cache(info):
+            caches[info.name] = _next_cache(graph, info, caches)
+        elif not {side for side in sides if isinstance(side, str)} <= chosen:
+            raise _not_runnable(graph, info, "sides that its inputs choose", list(sides))
+        binding.bind_ortvalue_output(info.name, (outputs.get(info.name) or caches[info.name]).value)
+    infos = tuple(info for info, _ in (*takes.values(), *gives.values()))
+    return BoundGraph(session, binding, inputs, outputs, caches, infos)
 
 
-def _info(graph: str, node: Any) -> TensorInfo:
-    shape: Sequence[Any] = node.shape
-    if node.type not in DTYPES or not all(isinstance(side, int) for side in shape):
-        raise SessionError(
-            sentence(
-                f"graph {graph}: {node.name}",
-                expected="a static shape of " + ", ".join(sorted(DTYPES)),
-                got=f"{node.type} {list(shape)}",
-            )
-        )
-    return TensorInfo(node.name, DTYPES[node.type], tuple(int(side) for side in shape))
+def _is_cache(info: TensorInfo) -> bool:
+    return info.name.startswith(CACHE)
 
 
-def _shared(info: TensorInfo, made: Mapping[str, Buffer]) -> Buffer | None:
-    buffer = made.get(info.name)
-    return buffer if buffer is not None and buffer.info == info else None
+def _sides(graph: str, node: Any) -> tuple[TensorInfo, tuple[Side, ...]]:
+    sides = tuple(node.shape)
+    if node.type not in DTYPES or not all(isinstance(side, (int, str)) for side in sides):
+        expected = "sides that are numbers or names, of " + ", ".join(sorted(DTYPES))
+        raise SessionError(sentence(f"graph {graph}: {node.name}", expected=expected, got=f"{node.type} {list(sides)}"))
+    shape = tuple(side if isinstance(side, int) else DYNAMIC for side in sides)
+    return TensorInfo(node.name, DTYPES[node.type], shape), sides
 
 
-def make_buffer(info: TensorInfo) -> Buffer:
-    """Zeroed memory that starts at a multiple of 64 bytes, seen by numpy and by ONNX Runtime."""
-    size = int(np.prod(info.shape)) * info.dtype.itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    array: Array = raw[start : start + size].view(info.dtype).reshape(info.shape)
-    return Buffer(info, array, ort.OrtValue.ortvalue_from_numpy(array))
+def _input(info: TensorInfo, sides: tuple[Side, ...], shared: Shared) -> Buffer:
+    buffer = shared.made.get(info.name)
+    return buffer if buffer is not None and buffer.info == info and buffer.fixed else Buffer(info, sides)
 
 
-def _fill(graph: str, name: str, buffer: Array, array: Array) -> None:
-    if buffer.shape != np.shape(array):
-        raise SessionError(
-            sentence(
-                f"graph {graph}: shape of {name}", expected=list(buffer.shape), got=list(np.shape(array))
-            )
-        )
-    np.copyto(buffer, array, casting="same_kind")
+def _cache(graph: str, info: TensorInfo, sides: tuple[Side, ...], shared: Shared) -> Buffer:
+    """The one buffer of this cache, whichever graph reads it."""
+    if info.name not in shared.caches:
+        shared.caches[info.name] = Buffer(info, sides)
+    buffer = shared.caches[info.name]
+    if buffer.info != info or not buffer.fixed:
+        raise _not_runnable(graph, info, f"{buffer.info.dtype} {buffer.info.shape}, the same for all graphs", sides)
+    return buffer
+
+
+def _next_cache(graph: str, info: TensorInfo, caches: Mapping[str, Buffer]) -> Buffer:
+    """The buffer that an output is written into: that of the input it takes the place of."""
+    buffer = caches.get(info.name.removesuffix(NEXT))
+    if buffer is None or (buffer.info.dtype, buffer.info.shape) != (info.dtype, info.shape):
+        expected = f"an input {info.name.removesuffix(NEXT)} of its type and shape"
+        raise _not_runnable(graph, info, expected, buffer.info.shape if buffer else "none")
+    return buffer
+
+
+def _not_runnable(graph: str, info: TensorInfo, expected: str, got: object) -> SessionError:
+    return SessionError(
+        sentence(f"graph {graph}: {info.name}", expected=expected, got=got, do="export the bundle again")
+    )
+
+
+def _fit(graph: str, bound: BoundGraph, feeds: Mapping[str, Array]) -> None:
+    """Gives every buffer the size that the feeds choose, and binds again what has another one."""
+    chosen: dict[str, int] = {}
+    for name, buffer in bound.inputs.items():
+        shape = np.shape(feeds[name])
+        if shape != _resolved(buffer.sides, shape, chosen):
+            expected = list(_resolved(buffer.sides, (), chosen))
+            raise SessionError(sentence(f"graph {graph}: shape of {name}", expected=expected, got=list(shape)))
+        if buffer.fit(shape):
+            bound.binding.bind_ortvalue_input(name, buffer.value)
+    if chosen:
+        for name, buffer in bound.outputs.items():
+            if buffer.fit(tuple(chosen[side] if isinstance(side, str) else side for side in buffer.sides)):
+                bound.binding.bind_ortvalue_output(name, buffer.value)
+
+
+def _resolved(sides: tuple[Side, ...], shape: tuple[int, ...], chosen: dict[str, int]) -> tuple[Side, ...]:
+    """Sides with each name replaced by what was chosen for it; the first shape that has it chooses."""
+    if len(shape) == len(sides):
+        for side, size in zip(sides, shape, strict=True):
+            if isinstance(side, str):
+                chosen.setdefault(side, size)
+    return tuple(chosen.get(side, side) if isinstance(side, str) else side for side in sides)

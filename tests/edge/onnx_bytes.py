@@ -43,8 +43,9 @@ def tensor(name: str, array: np.ndarray) -> bytes:
     return dims + field(2, TYPES[array.dtype.name]) + field(8, name) + field(9, array.tobytes())
 
 
-def value_info(name: str, dtype: str, shape: Sequence[int]) -> bytes:
-    sides = b"".join(field(1, field(1, side)) for side in shape)
+def value_info(name: str, dtype: str, shape: Sequence[int | str]) -> bytes:
+    """A side that is a word is each run's own choice."""
+    sides = b"".join(field(1, field(2 if isinstance(side, str) else 1, side)) for side in shape)
     return field(1, name) + field(2, field(1, field(1, TYPES[dtype]) + field(2, sides)))
 
 
@@ -74,8 +75,8 @@ class GraphWriter:
 
     def model(
         self,
-        inputs: Mapping[str, tuple[str, Sequence[int]]],
-        outputs: Mapping[str, tuple[str, Sequence[int]]],
+        inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
     ) -> bytes:
         graph = b"".join(field(1, node) for node in self._nodes) + field(2, "g")
         graph += b"".join(field(5, weight) for weight in self._weights)

@@ -1,4 +1,4 @@
-"""Three small graphs with exactly the inputs and outputs of policy_spec.graphs, each input really used.
+"""Small graphs with exactly the inputs and outputs of policy_spec.graphs, each input really used.
 
 Not the model: another picture, token, state or noise must give other actions, and that is all.
 """
@@ -9,25 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
-from policy_spec.graphs import GraphSpec, graph_specs
+from policy_spec.graphs import DYNAMIC, GraphSpec, TensorSpec, Variant, graph_specs
 from policy_spec.spec import PolicySpec
+from tests.edge.cached_graphs import cached_llm, context
 from tests.edge.onnx_bytes import GraphWriter
 
 
-def write_graphs(folder: Path, spec: PolicySpec, cameras: int, bracket: int, horizon: int) -> dict[str, Path]:
-    """vision.onnx, llm.onnx and flow.onnx in `folder`; name -> path."""
-    specs = graph_specs(spec, cameras, bracket, horizon)
+def write_graphs(
+    folder: Path, spec: PolicySpec, cameras: int, bracket: int, horizon: int, variant: Variant | None = None
+) -> dict[str, Path]:
+    """NAME.onnx in `folder` for each graph of the variant; name -> path."""
+    variant = variant or Variant()
+    specs = graph_specs(spec, cameras, bracket, horizon, variant)
     random = np.random.default_rng(5)
-    makers = {"vision": _vision, "llm": _llm, "flow": _flow}
+    makers = {"vision": _vision, "llm": cached_llm if variant.cached else _llm, "context": context, "flow": _flow}
     paths = {}
-    for name, make in makers.items():
+    for name, io in specs.items():
         writer = GraphWriter()
-        make(writer, specs[name], spec, random)
+        makers[name](writer, io, spec, random)
         paths[name] = folder / f"{name}.onnx"
-        inputs = {t.name: (t.dtype, t.shape) for t in specs[name].inputs}
-        outputs = {t.name: (t.dtype, t.shape) for t in specs[name].outputs}
+        inputs, outputs = ({t.name: (t.dtype, _sides(t)) for t in side} for side in (io.inputs, io.outputs))
         paths[name].write_bytes(writer.model(inputs, outputs))
     return paths
+
+
+def _sides(tensor: TensorSpec) -> list[int | str]:
+    """K: the tokens of a run; M: the logits that are wanted."""
+    name = "M" if tensor.name in ("rows", "logits") else "K"
+    return [name if side == DYNAMIC else side for side in tensor.shape]
 
 
 def _normal(random: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
