@@ -22,6 +22,7 @@ BAR = 12  # cells
 DRAWING = 60  # columns that a drawing may take
 GAP = 3
 ABSENT = "-"
+DEGREES = ("deg", "degrees", "°")
 GLYPHS = ("━", "┄", "┃", "●")  # swept, not yet, an expected end, where it stands now
 PLAIN_GLYPHS = ("=", ".", "|", "o")
 
@@ -75,12 +76,18 @@ def body(view: LiveView, width: int, plain: bool, notes: bool = True) -> Rendera
 
 def fits(view: LiveView, width: int) -> bool:
     """Whether every column of the view's table has room."""
-    return width >= _width(view, COLUMNS)
+    return width >= _width(view, columns_of(view))
+
+
+def columns_of(view: LiveView) -> tuple[str, ...]:
+    """All that say something: where nothing is expected there is nothing to compare with."""
+    compared = any(row.expected is not None for row in view.rows)
+    return tuple(name for name in COLUMNS if compared or name not in ("", "expected"))
 
 
 def table(view: LiveView, width: int, plain: bool) -> Table:
     """A row for each joint, with as many columns as there is room for."""
-    shown: tuple[str, ...] = COLUMNS
+    shown = columns_of(view)
     for dropped in DROPPED:
         if _width(view, shown) <= width:
             break
@@ -133,7 +140,7 @@ def number(value: float | None, unit: str) -> str:
     """Whole ticks, degrees with one digit, anything else with two; nothing is a dash."""
     if value is None:
         return ABSENT
-    digits = 0 if unit == "ticks" else 1 if unit in ("deg", "°") else 2
+    digits = 0 if unit == "ticks" else 1 if unit in DEGREES else 2
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.0"
 
 

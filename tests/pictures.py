@@ -19,7 +19,6 @@ from firmware_bridge.sts.virtual_bench import Bench, Plant
 from tests.calib.hands import Moves, from_stop_to_stop
 from tests.cli.bridges import Home, home
 from tests.cli.calibrating import Player, verb
-from tests.cli.test_check_arm import FAULTY
 from tests.edge.small_bundle import small_bundle
 from tests.edge.test_start_pose import standing
 from tests.firmware_bridge.damiao.conftest import MotorProcess
@@ -78,14 +77,6 @@ def whole(program: Program, title: str, path: Path, start: str) -> None:
         write_png(program.cells, title, path, start)
 
 
-def check_arm(place: Home, path: Path) -> None:
-    """Of an arm with a fault in three joints."""
-    with Bench(SO101, dataclasses.replace(FAULTY, sag_v=0.0)) as bench:
-        known(place, bench)
-        program = verb(place, "check-arm", "--robot", "blue", "--live", "--quick", "--no-save", size=(132, 44))
-        whole(program, "armside check-arm --robot blue --live --quick", path, "joint ")
-
-
 def against(place: Home, path: Path) -> None:
     """An arm that stands where the policy's data never were."""
     with Bench(SO101, Plant(calibration=SHIPPED, pose=PARKED, gravity=0.0)) as bench:
@@ -125,7 +116,6 @@ PICTURES: dict[str, Callable[[Home, Path], None]] = {
     "calibrate_sweep": lambda place, path: until(place, path, TOLD, SWEPT_SO_FAR, sweep=some_of_it),
     "calibrate_refused": lambda place, path: until(place, path, TOLD, "Sweep again", sweep=elbow_too_little),
     "calibrate_yam": yam,
-    "check_arm": check_arm,
     "calibrate_against": against,
     "calibrate_write": lambda place, path: until(place, path, TOLD, "Write this into the servos"),
 }

@@ -80,6 +80,13 @@ def test_a_drawing_drives_out_joints_of_which_there_is_nothing_to_say() -> None:
     assert sum(line.startswith(NAMES) for line in lines(LiveView("Which motor", "open it", rows))) == len(NAMES)
 
 
+def test_without_expected_ranges_nothing_is_compared() -> None:
+    free = tuple(row(name, expected=None) for name in NAMES)
+    assert lines(LiveView("t", "d", free))[2].split() == ["ticks", "now", "low", "high", "range", "state"]
+    one = (*free[1:], row(NAMES[0]))
+    assert "expected" in lines(LiveView("t", "d", one))[2] and "any" in lines(LiveView("t", "d", one))[3]
+
+
 def test_nothing_shifts_while_numbers_grow() -> None:
     small = LiveView("t", "d", (row(now=1.0, low=1.0, high=2.0),))
     large = LiveView("t", "d", (row(now=-1234.0, low=-1234.0, high=4000.0),))
@@ -118,7 +125,7 @@ def test_states_are_words(state: str) -> None:
         (2047.6, "ticks", "2048"),
         (-0.001, "rad", "0.00"),
         (1.234, "rad", "1.23"),
-        (-0.04, "°", "0.0"),
+        (-0.04, "degrees", "0.0"),
     ],
 )
 def test_numbers(value: float | None, unit: str, text: str) -> None:
