@@ -16,13 +16,16 @@ from calib.health.result import Finding, Health, JointHealth
 from firmware_bridge.safety.levels import LEVELS
 
 PUSHES = 0.01  # of full load: from here on the motor tries
+ALIKE = 0.5  # of the worst servo's rate of lost answers: all lose them alike
+_ADAPTER = "swap the adapter's cable, then the adapter; look what else keeps the computer busy"
+_LOOK = "armside bridge status shows them by name"
 
 
 def judge(health: Health) -> Health:
     """With findings and the verdict of the whole."""
     checks = CHECKS[health.facts.family]
     found = [finding for joint in health.joints for finding in of_joint(joint, checks, health.facts.family)]
-    found += _of_arm(health)
+    found = _in_common(found, health) + _of_arm(health)
     if health.facts.ended:
         found.append(Finding("", "ended", UNFINISHED, f"the check ended before its end: {health.facts.ended}"))
     return dataclasses.replace(health, findings=tuple(found), verdict=worst(found))
@@ -55,7 +58,17 @@ def of_joint(joint: JointHealth, checks: Sequence[Check], family: str) -> list[F
     return found
 
 
-_LOOK = "armside bridge status shows them by name"
+def _in_common(found: list[Finding], health: Health) -> list[Finding]:
+    """Answers that all servos lose alike are one finding: no cable between two of them explains it."""
+    keys = ("missed_per_1000", "unread_per_1000")
+    lost = [finding for finding in found if finding.quantity == keys[0]]
+    rates = [joint.missed_per_1000 or 0.0 for joint in health.joints]
+    if len(lost) < len(rates) or len(rates) < 2 or min(rates) < ALIKE * max(rates):
+        return found
+    least, most = min(rates), max(rates)
+    text = f"all servos lose answers, {least:.1f} to {most:.1f} per 1,000; what to do: {_ADAPTER}"
+    others = [finding for finding in found if finding.quantity not in keys]
+    return [Finding("", keys[0], worst(lost), text), *others]
 
 
 def _sentence(joint: JointHealth, check: Check, value: float) -> str:

@@ -59,7 +59,7 @@ def test_a_good_arm_is_good() -> None:
         ({"load": 36.0, "load_model": 7.0}, WORN, "pulls 36 % of full at rest, where the arm's own weight takes 7 %"),
         ({"missed_per_1000": 4.0}, WORN, "lost answers 4.0 per 1,000 (good: up to 1.0)"),
         ({"unread_per_1000": 4.0}, BAD, "not read at all 4.0 per 1,000"),
-        ({"followed": 0.1, "backlash": None}, BAD, "follows 0.10 of its way (good: at least 0.70)"),
+        ({"followed": 0.1, "backlash": None}, BAD, "follows 0.10 of its way (good: at least 0.60)"),
         ({"errors": 32}, WORN, "error bits 0x20 were seen"),
         ({"errors": 32, "alarm": "overload; reading load 100%"}, BAD, "alarm: overload"),
         ({"voltage_low": 4.5}, WORN, "the voltage fell to 4.5 V (good: from 4.6 V on a 7.4 V supply)"),
@@ -92,7 +92,7 @@ def test_edges_belong_to_the_better_side() -> None:
     check = next(check for check in CHECKS["sts"] if check.key == "backlash")
     assert [grade(check, value) for value in (1.2, 1.21, 2.5, 2.51, -5.0)] == [GOOD, WORN, WORN, BAD, GOOD]
     follows = next(check for check in CHECKS["sts"] if check.key == "followed")
-    assert [grade(follows, value) for value in (1.1, 0.7, 0.69, 0.3, 0.29)] == [GOOD, GOOD, WORN, WORN, BAD]
+    assert [grade(follows, value) for value in (1.1, 0.6, 0.59, 0.3, 0.29)] == [GOOD, GOOD, WORN, WORN, BAD]
     error = next(check for check in CHECKS["sts"] if check.key == "error")
     assert [grade(error, value) for value in (-1.5, -1.6, -3.1)] == [GOOD, WORN, BAD]
 
@@ -122,6 +122,17 @@ def test_late_ticks_are_the_computers_but_not_those_that_waited_for_an_answer() 
     assert found.findings[0].quantity == "late_ticks" and "the computer, not the arm" in found.findings[0].text
     waited = judge(dataclasses.replace(health(joint(missed=100)), late_ticks=100))
     assert not waited.findings
+
+
+def test_answers_that_all_servos_lose_are_the_adapters_not_a_cables() -> None:
+    def lossy(*rates: float) -> Health:
+        rows = [joint(joint=f"j{place}", missed_per_1000=rate, unread_per_1000=1.0) for place, rate in enumerate(rates)]
+        return health(*rows)
+
+    [finding] = lossy(5.0, 6.0, 8.0).findings
+    assert finding.joint == "" and "all servos lose answers, 5.0 to 8.0 per 1,000" in finding.text
+    assert {row.joint for row in lossy(0.0, 6.0, 8.0).findings if row.quantity == "missed_per_1000"} == {"j1", "j2"}
+    assert len([row for row in lossy(1.5, 6.0, 50.0).findings if row.quantity == "missed_per_1000"]) == 3
 
 
 def test_a_check_that_was_broken_off_says_why_and_is_no_verdict_but_for_what_was_seen() -> None:
