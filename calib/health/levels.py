@@ -41,7 +41,7 @@ class Check:
         return self.levels[1]
 
 
-_HORN = "check the horn screw and the screws around this joint; then its gears: turn it gently by hand, torque on"
+_GEARS = "turn it gently by hand, torque on, and feel its gears; check the horn screw too, whose play comes on top"
 _BAND = "look for a cable or a bracket that rubs; a soft P (16) widens it; swap the servo if neither helps"
 _LOAD = "take weight off; check the supply, and that nothing rubs"
 _COOL = "let it cool; look what it presses against; lighten the work"
@@ -71,7 +71,7 @@ _COMMON = (
         "backlash",
         "deg",
         (1.2, 2.5),
-        do=_HORN,
+        do=_GEARS,
         why="an STS3215 has about 1 degree when new (SO-ARM100 #134)",
         notable=0.3,
     ),

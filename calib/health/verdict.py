@@ -93,7 +93,7 @@ def _more(joint: JointHealth, check: Check) -> str:
     if check.key == "backlash" and joint.push is not None:
         if joint.push > PUSHES:
             return ", and its motor pushes against it: friction rather than play"
-        return ", and its motor does not push: play in gears, horn or screws"
+        return ", and its motor does not push: play in its gears"
     if check.key == "heating" and joint.temperature is not None and joint.temperature_per_min:
         return f", {joint.temperature:.0f} C now"
     if check.key in ("sag", "sag_together") and joint.voltage is not None:

@@ -45,7 +45,7 @@ def test_a_good_arm_is_good() -> None:
     ("changes", "verdict", "said"),
     [
         ({"backlash": 2.4}, WORN, "elbow_flex: backlash 2.4 degrees (good: up to 1.2), and its motor does not push"),
-        ({"backlash": 2.6}, BAD, "what to do: check the horn screw"),
+        ({"backlash": 2.6}, BAD, "check the horn screw too"),
         ({"backlash": 2.6, "push": 0.05}, BAD, "and its motor pushes against it: friction rather than play"),
         ({"backlash": 2.6, "unit": "%"}, BAD, "2.6 % of its stroke"),
         ({"dead_band": 1.4}, BAD, "dead band 1.4 degrees (good: up to 0.5)"),
