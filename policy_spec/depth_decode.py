@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from policy_spec.depth_draft import NONE, Bools, Codes, Drafter
 from policy_spec.depth_patches import grid_side
-from policy_spec.errors import SessionError, SpecError, sentence
+from policy_spec.errors import AnswerError, SpecError, sentence
 from policy_spec.generated import Depth
 from policy_spec.graphs import Variant, extra_tokens
 from policy_spec.spec import PolicySpec
@@ -106,7 +106,7 @@ class _Counted:
         """Counts these decisions' narrow ones. [m, V]"""
         best = np.partition(logits, -2, axis=-1)[:, -2:]
         if not np.isfinite(best).all():
-            raise SessionError(
+            raise AnswerError(
                 sentence(
                     "the language model gave a logit that is not a number",
                     expected="finite logits",
@@ -187,11 +187,11 @@ def _finish(model: _Counted, logits: Logits) -> None:
 
 
 def _follows(model: _Counted, chosen: int) -> None:
-    """One more token between the last code and depth_end. Raises SessionError where there is no room for both."""
+    """One more token between the last code and depth_end. Raises AnswerError where there is no room for both."""
     model.after.append(chosen)
     most = model.tokens.ending
     if len(model.after) >= most:
-        raise SessionError(
+        raise AnswerError(
             sentence(
                 "the depth map does not end",
                 expected=f"<depth_end> within {most} tokens after the last code",
