@@ -15,7 +15,7 @@ from firmware_bridge.sts.virtual_bench import Bench
 
 QUICK = Pace(0.004, settle_s=0.03, moved_s=0.06, pose_s=0.03, closed_s=0.03, still_s=0.06, patience_s=10.0)
 STEP = 20.0  # degrees of a guided move
-SPEED = 1000.0  # degrees/s
+SPEED = 800.0  # degrees/s
 REST = 4  # looks for which hands stay at a stop
 FAR = 400.0  # degrees: to the stop
 
@@ -84,6 +84,11 @@ class Hands(Scripted):
     def done(self) -> bool:
         """All that was to be moved was moved."""
         return not self.left and self.rested >= REST
+
+    def done_but(self, joint: str) -> bool:
+        """All that was to be moved was moved and seen; of `joint` what there is."""
+        rows = self.views[-1].rows
+        return self.done and all(row.state == "good" for row in rows if row.name != joint)
 
     def ask(self, question: Question) -> str:
         self.title = ""  # the same view again is a new one

@@ -32,7 +32,7 @@ class Troubled:
     def sweep(self, bench: Bench) -> Moves:
         low, high = ({name: getattr(TRAVEL[name], end) for name in LIMITED} for end in ("lower", "upper"))
         high["elbow_flex"] = low["elbow_flex"] + self.parts.pop(0) * TRAVEL["elbow_flex"].width
-        return [low, high, {**POSE, "gripper": 10.0}]
+        return [low, high]
 
 
 def run(folder: Path, mode: str, troubled: bool, before: Callable[[Table], None]) -> Table:
@@ -45,7 +45,7 @@ def run(folder: Path, mode: str, troubled: bool, before: Callable[[Table], None]
     plant = Plant(pose=dict(POSE), eeprom={"elbow_flex": {"Homing_Offset": 1900}})
     with table(folder, plant, mode, does=does, answers=answers, moves_on_ask={"pose": to_pose}) as arm:
         if troubled:
-            arm.person.press_when("from stop to stop", lambda: arm.person.done)
+            arm.person.press_when("from stop to stop", lambda: arm.person.done_but("elbow_flex"))
             arm.bus.write(2, "Torque_Enable", 1)
         before(arm)
         memory = arm.bench.memory()
