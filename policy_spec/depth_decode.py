@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from policy_spec.depth_draft import NONE, Bools, Codes, Drafter
 from policy_spec.depth_patches import grid_side
-from policy_spec.errors import AnswerError, SpecError, sentence
+from policy_spec.errors import AnswerError, SessionError, SpecError, sentence
 from policy_spec.generated import Depth
 from policy_spec.graphs import Variant, extra_tokens
 from policy_spec.spec import PolicySpec
@@ -106,7 +106,7 @@ class _Counted:
         """Counts these decisions' narrow ones. [m, V]"""
         best = np.partition(logits, -2, axis=-1)[:, -2:]
         if not np.isfinite(best).all():
-            raise AnswerError(
+            raise SessionError(
                 sentence(
                     "the language model gave a logit that is not a number",
                     expected="finite logits",
