@@ -192,6 +192,8 @@ class Motors:
 
     def _let_go(self) -> list[str]:
         """Those that could not be told."""
+        if not self._limits:
+            return []  # none holds yet
         with contextlib.suppress(PortError):  # said below, by each of them
             fade(self._bus, {self._servos.ids[joint]: limit for joint, limit in self._limits.items()}, self._fade_s())
         return [joint for joint in self._limits if not self._told(joint, {"Torque_Enable": 0})]

@@ -136,6 +136,24 @@ def test_a_servo_lost_while_it_is_driven(arm: Table, monkeypatch: pytest.MonkeyP
     assert registers(arm.bench)[index] == before[index]
 
 
+def test_a_servo_that_cannot_be_prepared(arm: Table) -> None:
+    """It restarts while registers are changed: those before it are put back, and nothing has moved."""
+    before, memory = registers(arm.bench), arm.bench.memory()
+    servo = arm.bench.servo("elbow_flex")
+    write = servo.write
+
+    def refuses(address: int, data: bytes) -> None:
+        if address != REGISTERS["Max_Position_Limit"].address:
+            write(address, data)
+
+    servo.write = refuses  # type: ignore[method-assign]
+    write(REGISTERS["Max_Position_Limit"].address, (3000).to_bytes(2, "little"))
+    before[ROBOT.joints.index("elbow_flex")]["Max_Position_Limit"] = 3000
+    with pytest.raises(ServoWrong, match="did not keep Max_Position_Limit"):
+        run_drive(arm)
+    still_there(arm, before, memory)
+
+
 def test_a_hot_servo_ends_it(arm: Table) -> None:
     before, memory = registers(arm.bench), arm.bench.memory()
     arm.bench.servo("shoulder_lift").temperature = 64
