@@ -80,7 +80,8 @@ class Servos:
         missing = [f"{joint} (id {servo})" for joint, servo in self.ids.items() if servo not in found]
         if not missing:
             return
-        others = [servo for servo in LOOK_BEYOND if servo not in self.ids.values() and self.bus.ping(servo)]
+        beyond = [servo for servo in LOOK_BEYOND if servo not in self.ids.values()]
+        others = sorted(self.bus.sync_read(REGISTERS["ID"].address, 1, beyond, retries=0).frames)
         got = f"no answer from {', '.join(missing)}" + (f"; other ids answer: {others}" if others else "")
         do = "check power and cables; a servo with another id, or a new one: armside setup-motors"
         what = f"servos of the {self.robot.name}"
