@@ -10,23 +10,35 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
+    from policy_spec.graphs import HEADS, MODES
+
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, or a Hugging Face id ORG/NAME")
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder to write")
     parser.add_argument("--target", default="x86-cpu", help="the computer that runs it (default: x86-cpu)")
     parser.add_argument("--precision", default="int8", help="fp32 or int8 (default: int8)")
     parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
-    parser.add_argument(
-        "--cameras", type=int, metavar="N", help="pictures per call (default: the norm tag's)"
-    )
-    parser.add_argument(
-        "--prompt-tokens", type=int, metavar="S", help="longest prompt (default: room for a long task)"
-    )
+    parser.add_argument("--cameras", type=int, metavar="N", help="pictures per call (default: the norm tag's)")
+    parser.add_argument("--prompt-tokens", type=int, metavar="S", help="longest prompt (default: room for a long task)")
     parser.add_argument(
         "--image-attention",
         choices=("bidirectional", "causal"),
         default="bidirectional",
         help="whether image tokens see each other; fine-tunes made without it want causal",
     )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="continuous",
+        help="continuous: act at once; think: predict a depth map first; discrete: answer in FAST tokens",
+    )
+    parser.add_argument(
+        "--head",
+        choices=sorted({head for heads in HEADS.values() for head in heads if head}),
+        default="",
+        help="logits of mode think (depth, full) or discrete (action, full): only what the mode decodes, which is the "
+        "default, or the whole vocabulary, as released",
+    )
+    parser.add_argument("--fast-tokenizer", type=Path, metavar="DIR", help="for --mode discrete: the checkpoint's own")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
 
 
@@ -35,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.make_bundle import ExportOptions, export_bundle
     from armside.progress import stages
     from armside.say import seconds, size
+    from armside.variant_words import variant_words
     from export.build import GraphOptions
     from policy_spec.compare import table
 
@@ -44,17 +57,18 @@ def run(args: argparse.Namespace) -> int:
         target=args.target,
         precision=args.precision,
         revision=args.revision,
-        graphs=GraphOptions(args.cameras, args.prompt_tokens, args.image_attention),
+        graphs=GraphOptions(args.cameras, args.prompt_tokens, args.image_attention, args.mode, args.head),
         overwrite=args.overwrite,
+        fast_tokenizer=args.fast_tokenizer,
     )
     with stages() as progress:
         result = export_bundle(options, progress)
     manifest = result.manifest
     source = manifest.source.name + (f" at {manifest.source.revision}" if manifest.source.revision else "")
     worst = max(manifest.parity, key=lambda row: row.error / row.tolerance if not row.at_least else 0.0)
-    print(
-        f"{result.path}: {source}, {manifest.precision} for {manifest.target}, {size(manifest.total_bytes)}"
-    )
+    print(f"{result.path}: {source}, {manifest.precision} for {manifest.target}, {size(manifest.total_bytes)}")
+    for words in variant_words(manifest) if manifest.variant.cached else ():
+        print(words)
     print(table(manifest.parity))
     tightest = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
     print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tightest}")

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder that armside export wrote")
-    parser.add_argument(
-        "--verify", action="store_true", help="hash every file again, trusting no earlier check"
-    )
+    parser.add_argument("--verify", action="store_true", help="hash every file again, trusting no earlier check")
     parser.add_argument("--json", action="store_true", help="for programs: manifest and spec")
 
 
@@ -62,6 +60,7 @@ def _row(table: Table, *cells: str) -> None:
 def facts(bundle: Bundle) -> Table:
     """What it is and where it came from."""
     from armside.say import size
+    from armside.variant_words import variant_words
 
     m, s = bundle.manifest, bundle.spec
     table = _table(str(bundle.path), "", "")
@@ -83,6 +82,7 @@ def facts(bundle: Bundle) -> Table:
             "actions",
             f"{m.horizon} steps, {s.flow_steps} flow steps, mode {s.action_mode}, norm {s.norm_mode}",
         ),
+        *(("mode" if not line else "", words) for line, words in enumerate(variant_words(m))),
         ("written by", f"armside {m.armside_version}, bundle format {m.format}"),
     ):
         _row(table, name, value)
@@ -108,16 +108,20 @@ def graphs(bundle: Bundle) -> Table:
 
 
 def _tensors(side: tuple) -> list[str]:
-    """`name dtype [shape]`; of the K and of the V of all layers the first and the count."""
+    """`name dtype [shape]`; of the K and the V of all layers the first and the count, `any` for a run's own choice."""
+    from policy_spec.graphs import DYNAMIC, NEXT
+
     lines = []
     for tensor in side:
-        kind, _, number = tensor.name.rpartition("_")
-        layered = kind in ("k", "v") and number.isdigit()
+        end = NEXT if tensor.name.endswith(NEXT) else ""
+        kind, _, number = tensor.name.removesuffix(end).rpartition("_")
+        layered = kind in ("k", "v", "cache_k", "cache_v") and number.isdigit()
         if layered and int(number):
             continue
         count = sum(other.name.startswith(f"{kind}_") for other in side) if layered else 1
-        name = f"{kind}_00..{count - 1:02d}" if count > 1 else tensor.name
-        lines.append(f"{name} {tensor.dtype} {list(tensor.shape)}")
+        name = f"{kind}_00..{count - 1:02d}{end}" if count > 1 else tensor.name
+        shape = ", ".join("any" if length == DYNAMIC else str(length) for length in tensor.shape)
+        lines.append(f"{name} {tensor.dtype} [{shape}]")
     return lines
 
 

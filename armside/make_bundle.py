@@ -13,21 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from armside.fast_files import copy_fast, fast_files
+from armside.prove_bundle import Built, prove_bundle
+from armside.variant_words import notes_on, variant_words
 from export import build, hub
 from export.emit import OPSET
-from export.runner import OrtRunner
-from export.verify import Answer, answer, refuse_short
 from policy_spec.arms import arms_of
 from policy_spec.bundle import BundleWriter
 from policy_spec.compare import Row, table
-from policy_spec.golden import Golden
 from policy_spec.graphs import graph_specs
 from policy_spec.manifest import GraphFile, Manifest, PlanEntry, Source
-from policy_spec.spec import PolicySpec
 from quant.apply import GroupAccount, apply_plan
 from quant.plan import make_plan
 from quant.targets import check_target
-from quant.verify import action_rows
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 
@@ -43,6 +41,7 @@ class ExportOptions:
     revision: str | None = None
     graphs: build.GraphOptions = field(default_factory=build.GraphOptions)
     overwrite: bool = False
+    fast_tokenizer: Path | None = None  # a folder; mode discrete needs one, the others take none
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,61 +59,34 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
     start = time.monotonic()
     check_target(options.target, options.precision)
     plan = make_plan(options.precision)
+    fast = fast_files(options)
     progress("find checkpoint", 0, 1)
     resolved = hub.resolve_checkpoint(options.checkpoint, revision=options.revision)
     with BundleWriter(options.bundle, overwrite=options.overwrite) as out:
+        copy_fast(fast, resolved.path, out.directory)
         full = out.directory / "float32"
         built = build.build_graphs(resolved.path, full, options.graphs, progress)
         accounts = apply_plan(full, out.directory, plan, progress)
         for name in ("spec.json", "tokenizer.json"):
             shutil.copyfile(full / name, out.directory / name)
-        own, rows = verify_bundle(out.directory, built, options.precision, progress)
+        golden, rows = prove_bundle(out.directory, built, options.precision, progress)
         shutil.rmtree(full)
-        golden_of(built, own).save(out.directory)
+        golden.save(out.directory)
         manifest = make_manifest(options, Source(resolved.source, resolved.revision), built, accounts, rows)
-        notes = notes_on(built.spec)
+        notes = notes_on(built.spec, manifest, golden, out.directory)
         write_reports(out.directory, manifest, notes)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)
     return ExportResult(options.bundle, manifest, time.monotonic() - start, notes)
 
 
-def verify_bundle(folder: Path, built: build.Built, precision: str, progress: Progress) -> tuple[Answer, list[Row]]:
-    """The written graphs' own answer to the golden observation, and the whole parity table. Raises ExportError."""
-    progress("verify the bundle", 0, 1)
-    reference = built.reference
-    own = answer(OrtRunner(folder), built.pipeline, reference.observation, reference.task, reference.seed)
-    rows = action_rows(own.prediction, reference.prediction, built.pipeline.tag.action_dim, precision)
-    refuse_short(rows, f"the {precision} graphs lose too much against full precision")
-    named = [Row(f"{precision} {r.name}", r.error, r.tolerance, r.detail, r.at_least) for r in rows]
-    return own, [*built.rows, *named]
-
-
-def golden_of(built: build.Built, own: Answer) -> Golden:
-    """What a session reproduces: the bundle's own answer, and a few stage values for boards that check graph by
-    graph.
-    """
-    last = f"{built.spec.layers - 1:02d}"
-    return Golden(
-        tag=built.pipeline.tag.tag,
-        task=own.task,
-        seed=own.seed,
-        images=own.observation.images,
-        state=own.observation.state,
-        actions=own.prediction.actions,
-        normalized=own.prediction.normalized,
-        reference_actions=built.reference.prediction.actions,
-        reference_normalized=built.reference.prediction.normalized,
-        stages={name: own.stages[name] for name in ("features", "k_00", "v_00", f"k_{last}", f"v_{last}")},
-    )
-
-
 def make_manifest(
-    options: ExportOptions, source: Source, built: build.Built, accounts: list[GroupAccount], rows: list[Row]
+    options: ExportOptions, source: Source, built: Built, accounts: list[GroupAccount], rows: list[Row]
 ) -> Manifest:
     """Everything but the hashes, which the writer adds."""
     sizes = built.sizes
-    specs = graph_specs(built.spec, sizes.cameras, sizes.bracket, sizes.horizon)
+    variant = sizes.variant
+    specs = graph_specs(built.spec, sizes.cameras, sizes.bracket, sizes.horizon, variant)
     return Manifest(
         target=options.target,
         precision=options.precision,
@@ -125,17 +97,13 @@ def make_manifest(
         horizon=sizes.horizon,
         image_attention=options.graphs.image_attention,
         graphs={name: GraphFile(spec, f"{name}.onnx", OPSET, data=f"{name}.onnx.data") for name, spec in specs.items()},
+        mode=variant.mode,
+        head=variant.head,
+        new_tokens=variant.new_tokens,
         arm=arms_of(built.spec.tags),
         plan=tuple(PlanEntry(a.group, a.tensors, a.scheme, a.reason, a.bytes) for a in accounts),
         parity=tuple(rows),
     )
-
-
-def notes_on(spec: PolicySpec) -> tuple[str, ...]:
-    """What the bundle leaves out of the checkpoint."""
-    if not spec.depth:
-        return ()
-    return ("this checkpoint can predict a depth map before it acts; the bundle acts without one",)
 
 
 def write_reports(folder: Path, manifest: Manifest, notes: tuple[str, ...]) -> None:
@@ -146,6 +114,8 @@ def write_reports(folder: Path, manifest: Manifest, notes: tuple[str, ...]) -> N
         "",
         f"Target {manifest.target}, precision {manifest.precision}, {manifest.cameras} cameras, prompt bracket "
         f"{manifest.bracket} tokens, horizon {manifest.horizon} steps, image attention {manifest.image_attention}.",
+        "",
+        f"Mode {'; '.join(variant_words(manifest))}.",
         *(f"\nNote: {note}." for note in notes),
         "",
         "## Precision plan",

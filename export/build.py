@@ -19,9 +19,10 @@ from export.context import context_graph
 from export.flow import flow_graph
 from export.llm import llm_graph
 from export.modes import check_mode
-from export.reference import torch_runner
+from export.reference import CachedTorchRunner, torch_runner
 from export.runner import OrtRunner
 from export.verify import Answer, answer, verify_graphs
+from export.verify_cached import CachedAnswer, cached_answer, chosen_tokens, verify_cached
 from export.vision import vision_graph
 from policy_spec.compare import Row
 from policy_spec.config import ModelConfig
@@ -30,6 +31,7 @@ from policy_spec.graphs import Variant, head_rows, variant_of
 from policy_spec.image import pooling_index
 from policy_spec.masks import check_image_attention
 from policy_spec.pipeline import Pipeline
+from policy_spec.replay import Replay
 from policy_spec.spec import PolicySpec
 from train.checkpoint import Checkpoint, load_model
 
@@ -76,6 +78,19 @@ class Built:
     rows: list[Row]  # parity with the reference model
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltCached:
+    """The same for the modes think and discrete, whose calls generate tokens."""
+
+    folder: Path
+    config: ModelConfig
+    spec: PolicySpec
+    sizes: Sizes
+    replay: Replay  # with the pipeline of the golden's tag
+    reference: CachedAnswer
+    rows: list[Row]
+
+
 def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) -> Sizes:
     """The sizes of an export. Raises UsageError where the cameras are not known or none, PromptError where a prompt
     cannot fit, SpecError on an unknown image attention.
@@ -101,9 +116,9 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
     return Sizes(cameras, bracket, horizon, variant_of(spec, options.mode, options.head, horizon))
 
 
-def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built:
-    """Writes and verifies the graphs. Raises CheckpointError or TensorError (the checkpoint), what `plan_sizes` does
-    (the options), ExportError (graphs that do not agree with the model). The folder is the caller's.
+def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built | BuiltCached:
+    """Writes and verifies the graphs of a mode. Raises CheckpointError or TensorError (the checkpoint), what
+    `plan_sizes` does (the options), ExportError (graphs that do not agree with the model). The folder is the caller's.
     """
     checkpoint = Checkpoint(checkpoint_dir)
     progress("check tensors", 0, 1)
@@ -117,14 +132,19 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
     write_graphs(checkpoint, spec, sizes, folder, progress)
 
     pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
-    progress("load reference model", 0, 1)
-    reference = reference_answer(checkpoint_dir, pipeline, sizes)
     stages: list[str] = []
 
     def step(stage: str) -> None:
         stages.append(stage)
-        progress("verify " + stage, len(stages), 4)
+        progress("verify " + stage, len(stages), len(sizes.variant.graphs) + 1)
 
+    if sizes.variant.cached:
+        replay = Replay(pipeline, sizes.variant)
+        told = reference_of_tokens(checkpoint_dir, folder, replay, progress)
+        rows = verify_cached(OrtRunner(folder), replay, told, step)
+        return BuiltCached(folder, checkpoint.config, spec, sizes, replay, told, rows)
+    progress("load reference model", 0, 1)
+    reference = reference_answer(checkpoint_dir, pipeline, sizes)
     rows = verify_graphs(OrtRunner(folder), pipeline, reference, step)
     return Built(folder, checkpoint.config, spec, sizes, pipeline, reference, rows)
 
@@ -138,6 +158,21 @@ def reference_answer(checkpoint_dir: Path, pipeline: Pipeline, sizes: Sizes) -> 
     return answer(truth, pipeline, seen, golden.task(pipeline, seen), golden.SEED)
 
 
+def reference_of_tokens(checkpoint_dir: Path, folder: Path, replay: Replay, progress: Progress) -> CachedAnswer:
+    """The same for tokens that the graphs chose: asked about all of them at once, the model needs two runs, where
+    choosing them would take one for each. The graphs are closed before it is loaded.
+    """
+    pipeline = replay.pipeline
+    seen = golden.observation(pipeline.tag, pipeline.cameras)
+    task = golden.task(pipeline, seen)
+    progress("choose tokens", 0, 1)
+    tokens = chosen_tokens(OrtRunner(folder), replay, seen, task)
+    progress("load reference model", 0, 1)
+    truth = torch_runner(load_model(checkpoint_dir), pipeline.spec, pipeline.bracket, replay.variant)
+    assert isinstance(truth, CachedTorchRunner)
+    return cached_answer(truth, replay, seen, task, golden.SEED, tokens)
+
+
 def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attention: str) -> Pipeline:
     """The pipeline of the first norm tag, which the golden observation speaks."""
     return Pipeline(
@@ -149,6 +184,7 @@ def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attentio
         horizon=sizes.horizon,
         image_attention=image_attention,
         allow_fewer_cameras=True,
+        style="robot_depth_action" if sizes.variant.mode == "think" else "robot_action",
     )
 
 

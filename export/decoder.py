@@ -37,7 +37,11 @@ class Decoder:
         self.emit, self.weights, self.c, self.rows, self.keys = emit, weights, c, rows, keys
 
     def embed(self, ids: ir.Value, row: ir.Value, features: ir.Value) -> ir.Value:
-        """Rows of the merged table, plus the image feature of each <im_patch> (row 0 is zero: no image there)."""
+        """Rows of the merged table, plus the image feature of each <im_patch>: row 1 is the first, at 0 there is none.
+
+        Multiplied by 0 there, rather than gathered from a table with a row of zeros: that would copy all features at
+        each run.
+        """
         emit, c = self.emit, self.c
         names = [f"{LLM}.wte.embedding", f"{LLM}.wte.new_embedding"]
         table = emit.weight(
@@ -45,8 +49,11 @@ class Decoder:
             (c.vocab_size + c.additional_vocab_size, c.hidden_size),
             lambda: self.weights.stacked(names),
         )
-        none = emit.const("no_image", np.zeros((1, c.hidden_size), dtype=np.float32))
-        images = emit.op("Gather", emit.op("Concat", none, features, axis=0), row, axis=0)
+        zero, one = (emit.const(f"i32_{value}", np.array(value, dtype=np.int32)) for value in (0, 1))
+        index = emit.op("Max", emit.op("Sub", row, one), zero)
+        there = emit.op("Cast", emit.op("Sub", row, index), to=ir.DataType.FLOAT)  # 1 at an image, else 0
+        images = emit.op("Gather", features, index, axis=0)
+        images = emit.op("Mul", images, emit.reshape(there, 1, self.rows, 1))
         return emit.op("Add", emit.op("Gather", table, ids, axis=0), images)
 
     def bias(self, causal: ir.Value, pairs: ir.Value) -> ir.Value:

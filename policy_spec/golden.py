@@ -2,13 +2,16 @@
 
 Written by the exporter, reproduced by a session before it says it is ready. Arrays only, no objects. `actions` is
 the bundle's own answer in policy units; `reference_*` is the full-precision model's; `stage_*` are intermediate
-values (features, first and last K and V) for boards that verify graph by graph.
+values (features, first and last K and V) for boards that verify graph by graph. A bundle whose calls generate tokens
+has them in `tokens`, and reproduces its answer to those (policy_spec/replay.py): what a board would have chosen among
+near-equal codes is not what is checked. `stage_best` is then the largest logit after the prompt and after each token,
+and a discrete bundle, which has no flow, has a chunk of no steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ class Golden:
     reference_actions: NDArray[np.float32]  # by the full-precision model
     reference_normalized: NDArray[np.float32]
     stages: Mapping[str, NDArray[Any]]  # graph output name -> value by the bundle's graphs
+    tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # after the prompt, if any
 
     @property
     def observation(self) -> Observation:
@@ -48,6 +52,7 @@ class Golden:
             name: np.asarray(getattr(self, name)) for name in ("tag", "task", "seed", "state", "actions", "normalized")
         }
         arrays |= {"reference_actions": self.reference_actions, "reference_normalized": self.reference_normalized}
+        arrays |= {"tokens": self.tokens} if len(self.tokens) else {}
         arrays |= {f"image_{i}": image for i, image in enumerate(self.images)}
         arrays |= {_STAGE + name: value for name, value in self.stages.items()}
         np.savez_compressed(folder / FILE, **arrays)
@@ -69,6 +74,7 @@ class Golden:
                 normalized=arrays["normalized"],
                 reference_actions=arrays["reference_actions"],
                 reference_normalized=arrays["reference_normalized"],
+                tokens=arrays.get("tokens", np.zeros(0, np.int64)),
                 stages={n.removeprefix(_STAGE): v for n, v in arrays.items() if n.startswith(_STAGE)},
             )
         except (OSError, ValueError, KeyError) as error:

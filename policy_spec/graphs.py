@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GRAPHS = ("vision", "llm", "flow")  # in the order in which a call runs them; flow once per Euler step
 _GRAPHS = {"continuous": GRAPHS, "think": ("vision", "llm", "context", "flow"), "discrete": ("vision", "llm")}
+EVERY_GRAPH = ("vision", "llm", "context", "flow")
 MODES = tuple(_GRAPHS)
 HEADS = {"continuous": ("",), "think": ("depth", "full"), "discrete": ("action", "full")}  # the default first
 DYNAMIC = -1  # a side of a shape that each run chooses

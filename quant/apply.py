@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from policy_spec.graphs import GRAPHS
+from policy_spec.graphs import EVERY_GRAPH
 from quant.plan import GROUPS, Plan
 from quant.rewrite import quantize_model
 
@@ -32,10 +32,12 @@ class GroupAccount:
 
 
 def apply_plan(source: Path, target: Path, plan: Plan, progress: Progress) -> list[GroupAccount]:
-    """Writes every graph of `source` into `target` by the plan. Raises ExportError where a weight is in no group."""
+    """Writes every graph of `source`, NAME.onnx, into `target` by the plan. Raises ExportError where a weight is in no
+    group.
+    """
     target.mkdir(parents=True, exist_ok=True)
     tally: dict[str, list[int]] = {group.name: [0, 0] for group in GROUPS}
-    for name in GRAPHS:
+    for name in [name for name in EVERY_GRAPH if (source / f"{name}.onnx").is_file()]:
         model = ir.load(source / f"{name}.onnx")
         stage = f"quantize {name}"
         quantize_model(model, plan)

@@ -31,13 +31,15 @@ GROUPS = (
     Group("llm.embeddings", r"llm/model\.transformer\.wte\..*"),
     Group("llm.attention", r"llm/model\.transformer\.blocks\.\d+\.self_attn\..*"),
     Group("llm.ffn", r"llm/model\.transformer\.blocks\.\d+\.mlp\..*"),
-    Group("llm.norms", r"llm/model\.transformer\..*norm\.weight"),
-    Group("expert.context", r"llm/model\.action_expert\.context_[kv]_proj\..*"),
+    Group("llm.norms", r"llm/model\.transformer\.(.*norm|ln_f)\.weight"),
+    Group("llm.head", r"llm/lm_head\.weight"),
+    Group("expert.context", r"(llm|context)/model\.action_expert\.context_[kv]_proj\..*"),
+    Group("expert.gate", r"context/model\.action_expert_depth_gate\..*"),
     Group("expert.modulations", r"flow/.*modulation\.table"),
     Group("expert.rim", r"flow/model\.action_expert\.(action_embed|final_layer)\..*"),
     Group("expert.attention", r"flow/model\.action_expert\.blocks\.\d+\.(self|cross)_attn\..*"),
     Group("expert.mlp", r"flow/model\.action_expert\.blocks\.\d+\.mlp\..*"),
-    Group("constants", r"(vision|llm|flow)/(i64_|f32_|flat_|rope|causal|pooling|no_image).*"),
+    Group("constants", r"(vision|llm|context|flow)/(i64_|i32_|f32_|flat_|rope|causal|cache\.|pooling).*"),
 )
 
 _SENSITIVE_VIT = "the ViT is the part that low precision hurts first (docs/sources.md, precision)"
@@ -73,6 +75,8 @@ _STAYS: dict[str, str] = {
     "llm.embeddings": "a lookup, not a product",
     "llm.attention": _WRITES_KV,
     "llm.norms": _SMALL,
+    "llm.head": "decides every token, often by little; a pass reads few of its rows, or all of them once",
+    "expert.gate": _SMALL,
     "expert.modulations": "a table, not a product",
     "expert.rim": "32 dims wide: " + _SMALL,
     "constants": "masks, RoPE tables and shapes",

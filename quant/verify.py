@@ -1,22 +1,36 @@
-"""A quantized policy against the full-precision one, as whole actions: the only error a robot feels.
+"""A quantized policy against the full-precision one: whole actions, the only error a robot feels, and chosen tokens.
 
-Takes two predictions; knows nothing of what ran them.
+Takes chunks and logits; knows nothing of what ran them.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from policy_spec.compare import Row, cosine, max_abs, row
-from policy_spec.pipeline import Prediction
 
 # precision -> (least cosine, most max|difference|) of the normalised chunk over the robot's dims.
 TOLERANCES: dict[str, tuple[float, float]] = {"fp32": (1.0 - 1e-6, 2e-4), "int8": (0.9999, 0.05)}
+# precision -> (least share of tokens that are chosen alike, the most by which another one may lead).
+CHOICES: dict[str, tuple[float, float]] = {"fp32": (1.0, 1e-3), "int8": (0.8, 0.0)}
 
 
-def action_rows(got: Prediction, full: Prediction, action_dim: int, precision: str) -> list[Row]:
-    """Cosine and worst element of the normalised chunk, valid dims only."""
+def action_rows(got: np.ndarray, full: np.ndarray, action_dim: int, precision: str) -> list[Row]:
+    """Cosine and worst element of the normalised chunk [1, H, A], valid dims only."""
     likeness, most = TOLERANCES[precision]
-    a, b = got.normalized[..., :action_dim], full.normalized[..., :action_dim]
+    a, b = got[..., :action_dim], full[..., :action_dim]
     return [
         Row("actions: cosine", cosine(a, b), likeness, f"max abs {max_abs(a, b):.3g}", at_least=True),
         row("actions: max abs", a, b, most),
     ]
+
+
+def token_rows(lost: np.ndarray, precision: str) -> list[Row]:
+    """How often the full-precision model's token is chosen, each after the same tokens before it.
+
+    lost: by how much the logit of each such token falls short of the best one.
+    """
+    least, margin = CHOICES[precision]
+    alike = lost <= margin
+    detail = f"{int(alike.sum())} of {len(lost)}, the others by at most {float(lost.max(initial=0.0)):.3g}"
+    return [Row("tokens: chosen alike", float(alike.mean()), least, detail, at_least=True)]
