@@ -85,6 +85,16 @@ def test_cancelled_at_every_prompt(mode: str, tmp_path: Path) -> None:
     assert walked == len(asked)
 
 
+@pytest.mark.parametrize("key", ["pose", "drive"])  # then "write": as above; while it moves: test_drive.py
+def test_cancelled_before_the_motors_start(key: str, tmp_path: Path) -> None:
+    def cancel(arm: Table) -> None:
+        arm.job = dataclasses.replace(arm.job, driven=True)
+        arm.person.answers = {**arm.person.answers, key: CANCEL}
+
+    with pytest.raises(Cancelled):
+        run(tmp_path / key, "mechanical", False, cancel)
+
+
 def test_cancelled_at_every_live_step(tmp_path: Path) -> None:
     titles = dict.fromkeys(
         view.title for view in run(tmp_path / "whole", "mechanical", False, lambda arm: None).person.views
