@@ -70,6 +70,17 @@ def test_single_corrupt_readings_never_widen_a_range(glitches: list[tuple[int, i
         assert shaft.width <= 2000
 
 
+@pytest.mark.parametrize("wrong", [-200, 200])
+def test_a_wrong_reading_near_enough_to_be_believed_widens_nothing(wrong: int) -> None:
+    way = path(0, -500, 500)
+    end = way.index(-500.0 if wrong < 0 else 500.0) + 1
+    way[end] += wrong
+    shaft = swept(way)
+    assert (shaft.low, shaft.high, shaft.restarts) == (-500, 500, 0)
+    way[end + 1] += wrong  # the control: twice is believed
+    assert swept(way).width == 1200
+
+
 def test_a_glitch_is_counted_and_a_jump_that_stays_starts_the_sweep_again() -> None:
     shaft = swept([*path(0, 500), 2500.0, *([500.0] * 5)])
     assert (shaft.glitches, shaft.restarts, shaft.width) == (1, 0, 500)
