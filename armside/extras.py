@@ -30,7 +30,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "huggingface_hub": "huggingface_hub",
         "psutil": "psutil",
     },
-    "train": {"torch": "torch"},
+    "train": {"torch": "torch", "pyarrow": "pyarrow"},
 }
 
 
