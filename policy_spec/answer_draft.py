@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_spec.graphs import MOST_NEW_TOKENS
+
 WINDOW = 8  # guesses in a pass; twice as many in the next while all are right (docs/decisions.md has the table)
 HELPS = 0.05  # of all tokens guessed right, or guesses rest
 REST = 16  # calls without guesses, before they are tried again
@@ -68,7 +70,8 @@ class Draft:
     _reached: int = field(default=-1, init=False)  # tokens of the answer, if all that was guessed last was right
 
     def __call__(self, so_far: list[int]) -> Sequence[int]:
-        self.window = 2 * self.window if len(so_far) == self._reached else WINDOW
+        wider = min(2 * self.window, MOST_NEW_TOKENS - 1)  # the last settled token is fed with them
+        self.window = wider if len(so_far) == self._reached else WINDOW
         at = aligned(so_far, self.tokens)
         guess = self.tokens[at : at + self.window]
         self._reached = len(so_far) + len(guess) + 1
