@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
+    from edge.policies import ANSWERS, ORDERS
     from policy_spec.frames import frame_names
 
     parser.epilog = (
@@ -68,6 +69,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps used of each chunk, about: a newer chunk takes over when it comes (default: half)",
     )
     policy.add_argument("--rate", type=float, default=30.0, metavar="HZ", help="actions per second (default: 30)")
+    policy.add_argument(
+        "--depth-order",
+        choices=ORDERS,
+        default=ORDERS[0],
+        help="of a think bundle: the whole map as a draft in one pass, corrected; or cell by cell, as released. Both "
+        "give the same codes (default: draft)",
+    )
+    policy.add_argument(
+        "--answers",
+        choices=ANSWERS,
+        default=ANSWERS[0],
+        help="of a discrete bundle: held to action tokens; or any token, as released, for bundles of --head full "
+        "(default: constrained)",
+    )
     run_group = parser.add_argument_group("the run")
     run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
     run_group.add_argument("--record", metavar="DIR", type=Path, help="record everything there, for armside report")
@@ -121,6 +136,8 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
         image_format=args.record_images,
         threads=args.threads,
         verify=args.verify,
+        depth_order=args.depth_order,
+        answers=args.answers,
         half_ranges=half_ranges(choice.profile.type, calibration),
         start_pose=StartPose(broken_exit=holding(choice)) if args.start_pose else None,
     )
@@ -198,6 +215,8 @@ def say_ending(result: RunResult) -> int:
         f"{result.seconds:.1f} s, {result.chunks} chunks, {result.refused} refused, "
         f"{result.waited_ticks} ticks stood still, {result.late_ticks} late ticks"
     )
+    if result.thoughts:
+        print(result.thoughts)
     if result.recording_error:
         print(f"the recording is not whole: {result.recording_error}")
     if result.recording:

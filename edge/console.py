@@ -167,6 +167,8 @@ def status_line(state: LoopState) -> Text:
         ("late", state.late_ticks),
     ):
         line.append(f"  {name} {count}", style="yellow" if count else "dim")
+    if state.thought:
+        line.append(f"  {state.thought}", style="dim")
     line.append(f"\n{state.task}", style="bold")
     for trouble in (state.camera, state.note if state.mode != "running" else "", _stopped(state.recording)):
         if trouble:

@@ -95,6 +95,8 @@ class Loop:
             if before is None or status.mode != before.mode:
                 text = f"from {before.mode}" if before else "at the start"
                 self.parts.recorder.put(EventRecord(time.monotonic(), f"mode {status.mode}", text))
+                if status.mode == "estop":  # whoever asked for it: people may reach in until somebody rearms
+                    self.pilot.new_episode()
             if before is not None and status.fault and status.fault != before.fault:
                 self.event("fault", status.fault)
             missed = [j for j, fresh in enumerate(status.fresh) if not fresh]
@@ -122,10 +124,11 @@ class Loop:
             if word.name == words.QUIT:
                 return ExitReason.QUIT, "asked to quit"
             if word.name == words.TASK:
-                self.pilot.task = word.text
+                self.pilot.take_task(word.text)
                 self.event("task", word.text)
             elif word.name == words.PAUSE:
                 self._hold("user", "paused")
+                self.pilot.new_episode()
             elif word.name == words.RESUME:
                 self._unhold("user", "goes on")
             else:
@@ -134,6 +137,7 @@ class Loop:
 
     def _latch(self, name: str) -> None:
         self.pilot.forget()
+        self.pilot.new_episode()
         client = self.parts.client
         try:
             reply = client.estop() if name == words.ESTOP else client.rearm()
@@ -200,4 +204,5 @@ class Loop:
             note=status.note,
             measured=tuple(float(v) for v in status.measured),
             joints=self.parts.client.info.joints,
+            thought=self.pilot.thoughts.newest,
         )

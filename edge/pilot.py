@@ -1,7 +1,8 @@
 """The predicting half of a run: looks when it is time, and sends each chunk where it belongs in time.
 
 schedule.py knows the rule; here are its inputs and what comes of them: the observation, the policy's answer, the
-bridge's reply, the recording. Every refusal is counted, told and recorded; several in a row end the run.
+bridge's reply, the recording. Every refusal is counted, told and recorded; several in a row end the run. An answer
+that is no chunk counts as one: nothing is sent, and the arm holds where its last chunk ends.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from edge.control import Control
 from edge.convert import Float64, to_chunk, to_observation, to_si
 from edge.predictor import Answer, Job, Predictor
 from edge.recorder import NoRecorder, Recorder
-from edge.schedule import Latency, Motion, Rhythm, call_seed, observe_at, place
+from edge.schedule import Latency, Motion, Rhythm, call_seed, observe_at, place, steps_made
 from edge.state import Ending, ExitReason, LoopUi
+from edge.thoughts import Thoughts
 from episodes.layout import ChunkRecord, ObservationRecord
 from firmware_bridge.client import BridgeClient, ChunkRefused, Status
-from policy_spec.errors import PromptError
+from policy_spec.errors import AnswerError, PromptError
 from policy_spec.frames import Frame
 
 MAY_PREDICT = ("shadow", "ready", "running")
@@ -59,6 +61,7 @@ class Pilot:
         self.config = config
         self.parts = parts
         self.task = self._good_task = config.task
+        self.thoughts = Thoughts()
         self.sent = 0
         self.refused = 0
         self.latency = Latency(config.first_latency_s)
@@ -67,11 +70,22 @@ class Pilot:
         self._epoch = 0
         self._index = 0
         self._refused_in_a_row = 0
+        self._start_tick = 0  # of the last chunk that was sent
+        self._begins = True  # the next prediction begins an episode
 
     def forget(self) -> None:
         """What is being predicted is worthless, and the arm stands."""
         self._epoch += 1
         self._motion = Motion()
+
+    def new_episode(self) -> None:
+        """The world may be another one: what the policy remembers of it is dropped before the next prediction."""
+        self._begins = True
+
+    def take_task(self, text: str) -> None:
+        """From the next prediction on; with another task begins another episode."""
+        self.task = text
+        self.new_episode()
 
     def look(self, status: Status, now: float) -> None:
         """Starts the next prediction once it is due."""
@@ -83,7 +97,8 @@ class Pilot:
         frames = self.parts.cameras.newest()
         observation = to_observation(status, frames, self.parts.frame)
         seed = call_seed(self.config.seed, self._index)
-        job = Job(self._index, self._epoch, status, observation, self.task, seed, now)
+        passed = steps_made(self.config.rhythm, self._start_tick, status.tick) if self.sent else 0
+        job = Job(self._index, self._epoch, status, observation, self.task, seed, now, self._begins, passed)
         self.parts.recorder.put(
             ObservationRecord(
                 index=job.index,
@@ -95,8 +110,10 @@ class Pilot:
                 state=observation.state,
                 image_times={slot: frame.t for slot, frame in frames.items()},
                 images={slot: frame.image for slot, frame in frames.items()},
+                begins=job.begins,
             )
         )
+        self._begins = False
         self._index += 1
         self.parts.predictor.submit(job)
 
@@ -109,12 +126,15 @@ class Pilot:
         job = answer.job
         if isinstance(answer.error, PromptError) and job.task != self._good_task:
             self._tell("task", f"not taken: {answer.error}")
-            self.task = self._good_task
+            self.take_task(self._good_task)
             return None
+        if isinstance(answer.error, AnswerError):
+            return self._no_chunk(job, answer.error)
         if answer.prediction is None:
             return ExitReason.POLICY, f"{answer.error or 'no prediction'}"
         self._good_task = job.task
         self.latency = self.latency.seen(answer.seconds)
+        self.thoughts.hear(answer.prediction)
         actions = to_si(answer.prediction, self.parts.frame)
         outcome, start_tick = self._send(job, actions, status)
         timings = {**answer.prediction.timings, "observation to arm": time.monotonic() - job.begun}
@@ -127,8 +147,18 @@ class Pilot:
             timings,
             actions,
             answer.prediction.actions,
+            answer.prediction.depth,
+            answer.prediction.discrete,
         )
         self.parts.recorder.put(record)
+        return self._too_many(outcome)
+
+    def _no_chunk(self, job: Job, error: AnswerError) -> Ending | None:
+        """The policy gave something else: nothing is sent, and what it remembered is gone."""
+        self.new_episode()
+        return self._too_many(self._refuse(str(error))) if job.epoch == self._epoch else None
+
+    def _too_many(self, outcome: str) -> Ending | None:
         if self._refused_in_a_row >= REFUSALS:
             return ExitReason.REFUSED, f"{REFUSALS} chunks in a row were not taken; the last: {outcome}"
         return None
@@ -139,9 +169,7 @@ class Pilot:
             return "dropped: the arm was stopped meanwhile", -1
         placed = place(self.config.rhythm, self._motion, job.status.tick, status.tick)
         if placed is None:
-            return self._refuse(
-                "all its steps are past when it comes: the policy is too slow for its horizon"
-            ), -1
+            return self._refuse("all its steps are past when it comes: the policy is too slow for its horizon"), -1
         chunk = to_chunk(actions[: placed.steps], job.status, placed.start_tick, self.config.dt_s)
         try:
             reply = self.parts.client.send_chunk(chunk)
@@ -149,7 +177,7 @@ class Pilot:
             return self._refuse(str(error)), placed.start_tick
         if not reply.ok:
             return self._refuse(reply.text), placed.start_tick
-        self._motion = placed.motion
+        self._motion, self._start_tick = placed.motion, placed.start_tick
         self._refused_in_a_row = 0
         self.sent += 1
         return "sent", placed.start_tick

@@ -24,6 +24,8 @@ class Job:
     task: str
     seed: int
     begun: float  # s, monotonic
+    begins: bool = False  # an episode: what the policy remembers of calls before is dropped first
+    passed: int = 0  # steps of the chunk before that the arm has made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +74,9 @@ class Predictor:
             begun = time.monotonic()
             prediction, error = None, None
             try:
-                prediction = self._session.predict(job.observation, job.task, job.seed)
+                if job.begins:
+                    self._session.reset()
+                prediction = self._session.predict(job.observation, job.task, job.seed, job.passed)
             except Exception as caught:  # the loop decides; a thread that died would hang it
                 error = caught
             self._answers.put(Answer(job, prediction, error, time.monotonic() - begun))

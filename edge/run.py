@@ -17,6 +17,7 @@ from edge.convert import check_fit
 from edge.leaving import Leaving
 from edge.loop import Loop
 from edge.pilot import LoopConfig, Parts
+from edge.policies import PolicyOptions
 from edge.predictor import Predictor
 from edge.priority import in_background
 from edge.recorder import NoRecorder, Recorder
@@ -80,7 +81,14 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         )
         say("opening", f"{bundle.manifest.precision} bundle {config.bundle}")
         session = stack.enter_context(
-            in_background(lambda: Session.open(config.bundle, norm_tag=config.norm_tag, threads=config.threads or None))
+            in_background(
+                lambda: Session.open(
+                    config.bundle,
+                    norm_tag=config.norm_tag,
+                    threads=config.threads or None,
+                    options=PolicyOptions(config.depth_order, config.answers),
+                )
+            )
         )
         say("ready", f"{session.engine.name}; golden reproduced within {session.ready.golden.error:.2g}")
         took, oldest = session.ready.first_call_s, handle.oldest_s
@@ -150,6 +158,7 @@ def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig, start: 
         late_ticks=late,
         recording=config.record,
         recording_error=parts.recorder.error,
+        thoughts=loop.pilot.thoughts.summary(),
     )
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from edge.attach import Attach
 from edge.camera import CameraPatience
+from edge.policies import ANSWERS
 from edge.schedule import Rhythm
 from edge.start_pose import StartPose
 from episodes.layout import RunHeader
 from firmware_bridge.client import SIM, BridgeConfig, Info
+from policy_spec.depth_decode import ORDERS
 from policy_spec.errors import UsageError, sentence
 from policy_spec.manifest import Manifest
 from policy_spec.norm import NormTag
@@ -38,6 +40,8 @@ class RunConfig:
     image_format: str = "jpeg"  # of the recording; png keeps every pixel
     threads: int = 0  # 0: the physical cores
     verify: bool = False  # hash every file again
+    depth_order: str = ORDERS[0]  # of a think bundle: draft, or as released
+    answers: str = ANSWERS[0]  # of a discrete bundle: held to action tokens, or as released
     patience: CameraPatience = field(default_factory=CameraPatience)
     half_ranges: tuple[float, ...] | None = None  # rad, from the calibration; only some frames need them
     start_pose: StartPose | None = None  # move there first; None: refuse a real arm that stands elsewhere
@@ -81,6 +85,7 @@ def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info,
         facts={
             "armside": manifest.armside_version,
             "precision": manifest.precision,
+            **_mode_facts(config, manifest),
             "source": dataclasses.asdict(manifest.source),
             "engine": engine,
             "port": config.bridge.port if config.bridge.port == info.port else f"{config.bridge.port} ({info.port})",
@@ -89,3 +94,11 @@ def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info,
             "calibration": info.calibration,
         },
     )
+
+
+def _mode_facts(config: RunConfig, manifest: Manifest) -> dict[str, str]:
+    """How the policy generates what it generates before it acts, if anything."""
+    if manifest.mode == "continuous":
+        return {}
+    how = {"think": f"order {config.depth_order}", "discrete": f"answers {config.answers}"}[manifest.mode]
+    return {"mode": f"{manifest.mode}, head {manifest.head}, {how}"}

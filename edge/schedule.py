@@ -84,6 +84,11 @@ def place(rhythm: Rhythm, motion: Motion, observed_tick: int, now_tick: int) -> 
     return Placed(start, first, steps, Motion(start + steps * rhythm.step_ticks))
 
 
+def steps_made(rhythm: Rhythm, start_tick: int, now_tick: int) -> int:
+    """Steps of a chunk sent with `start_tick` that are past, at most its horizon."""
+    return max(0, min(rhythm.horizon, int((now_tick - start_tick) / rhythm.step_ticks)))
+
+
 def call_seed(seed: int, index: int) -> int:
     """The seed of one prediction: other noise in each call, the same in each run with the same --seed.
 

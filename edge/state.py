@@ -55,6 +55,7 @@ class LoopState:
     note: str  # the bridge's: why it holds
     measured: tuple[float, ...]  # SI
     joints: tuple[str, ...]
+    thought: str = ""  # what the newest prediction generated before it acted, if anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class RunResult:
     late_ticks: int = 0
     recording: Path | None = None
     recording_error: str = ""
+    thoughts: str = ""  # what the policy generated before it acted, over the run
 
     @property
     def ok(self) -> bool:

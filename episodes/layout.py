@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from policy_spec.errors import RecordingError, sentence
+from policy_spec.generated import Depth, Discrete
 
 FORMAT = "armside-recording"
 VERSION = 1
@@ -95,6 +96,7 @@ class ObservationRecord:
     image_times: Mapping[str, float]  # slot -> monotonic time of the frame
     images: Mapping[str, np.ndarray] = field(default_factory=dict)  # slot -> [h, w, 3] uint8 RGB
     image_files: Mapping[str, str] = field(default_factory=dict)  # slot -> path inside the recording
+    begins: bool = False  # an episode: what the policy remembered of calls before was dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class ChunkRecord:
     timings_s: Mapping[str, float]  # stage -> seconds
     actions: np.ndarray  # [H, D] float64, SI
     policy_actions: np.ndarray  # [H, P] float64, policy units
+    depth: Depth | None = None  # what the policy generated before, of a think bundle
+    discrete: Discrete | None = None  # or of a discrete one
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from episodes import layout
+from episodes.generated_lines import generated_of
 from episodes.layout import ChunkRecord, EndRecord, EventRecord, ObservationRecord, RunHeader
 from episodes.rows import read_rows
 from policy_spec.errors import RecordingError, sentence
@@ -132,7 +133,7 @@ def _observation(line: dict[str, Any]) -> ObservationRecord:
 
 def _chunk(line: dict[str, Any], rows: np.ndarray) -> ChunkRecord:
     row = rows[line.pop("row")]
-    return ChunkRecord(**line, actions=row["actions"], policy_actions=row["policy_actions"])
+    return ChunkRecord(**{**line, **generated_of(line)}, actions=row["actions"], policy_actions=row["policy_actions"])
 
 
 def _end(path: Path) -> EndRecord | None:

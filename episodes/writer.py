@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from episodes import layout
+from episodes.generated_lines import generated_json
 from episodes.layout import ChunkRecord, EndRecord, EventRecord, ObservationRecord, RunHeader, TickRecord
 from episodes.rows import Column, RowFile, write_all
 from policy_spec.errors import RecordingError, sentence
@@ -95,6 +96,7 @@ class RecordingWriter:
             state=_numbers(record.state),
             image_times=dict(record.image_times),
             image_files=files,
+            **({"begins": True} if record.begins else {}),
         )
 
     def _image(self, slot: str, index: int, image: np.ndarray) -> str:
@@ -127,6 +129,7 @@ class RecordingWriter:
             start_tick=record.start_tick,
             outcome=record.outcome,
             timings_s=dict(record.timings_s),
+            **generated_json(record),
         )
 
     def _tick(self, record: TickRecord) -> None:

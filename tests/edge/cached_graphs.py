@@ -22,7 +22,7 @@ def cached_llm(g: GraphWriter, io: GraphSpec, spec: PolicySpec, random: np.rando
     hidden = shapes["features"][1]
     x = g.op("Gather", _weight(g, random, spec.vocab_size, WIDTH), "input_ids")
     padded = g.op("Concat", g.const(np.zeros((1, hidden), np.float32)), "features", axis=0)
-    pixels = g.op("MatMul", padded, _weight(g, random, hidden, WIDTH, scale=0.05 * hidden**-0.5))
+    pixels = g.op("MatMul", padded, _weight(g, random, hidden, WIDTH, scale=hidden**-0.5))
     x = g.op("Add", x, g.op("Gather", pixels, "image_row"))
     x = g.op("Add", x, g.op("Gather", _weight(g, random, length, WIDTH), "positions"))
     places, bias = _places(g, heads), _bias(g, length)

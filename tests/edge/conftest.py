@@ -14,3 +14,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scratch = tmp_path_factory.mktemp("bundle")
     os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")  # remembered hashes stay out of the user's home
     return small_bundle(scratch / "small.bundle", scratch)
+
+
+@pytest.fixture(scope="session")
+def thinking(bundle: Path) -> Path:
+    """The same of mode think."""
+    from tests.edge.small_bundle import small_bundle
+
+    return small_bundle(bundle.parent / "thinking.bundle", bundle.parent, "think")
