@@ -29,6 +29,8 @@ from firmware_bridge.sts.registers import (
     LOAD_UNIT,
     MULTI_TURN_BIT,
     REGISTERS,
+    TELEMETRY_ADDRESS,
+    TELEMETRY_LENGTH,
     error_text,
 )
 from firmware_bridge.sts.travel import DEGREES_PER_TICK
@@ -38,7 +40,9 @@ START = 2048  # ticks that every joint reads where it begins: most room both way
 ACCELERATE_S = 0.1  # to its full speed
 FASTER = 1.5  # the servo's own speed limit beside the goal's
 FULL = 1000  # 0.1 %
-_FIRST, _LAST = REGISTERS["Present_Load"], REGISTERS["Present_Current"]
+LEFT = (
+    "could not be let go or put back; hold the arm and switch its power off and on: nothing of what was changed stays"
+)
 # Changed for the time being; put back in this order.
 CHANGED = (
     "Goal_Velocity",
@@ -59,6 +63,7 @@ class Felt:
     temperature: int  # degrees Celsius
     status: int
     current: float  # A
+    held: Mapping[str, int]  # what the host has written, as the servo has it
 
 
 class Motors:
@@ -75,6 +80,7 @@ class Motors:
         self._most: dict[str, int] = {}  # torque limits as found
         self._limits: dict[str, int] = {}  # torque limits as last written
         self._lock: dict[str, int] = {}
+        self._speed = round(FASTER * gentle.speed_deg_s / DEGREES_PER_TICK)
         self._signalled = 0
         self._handlers = contextlib.ExitStack()
 
@@ -91,8 +97,8 @@ class Motors:
 
     def feel(self) -> dict[str, Felt]:
         """Of those that answer. Raises ServoWrong beyond a level."""
-        length = _LAST.address + _LAST.length - _FIRST.address
-        answer = self._bus.sync_read(_FIRST.address, length, tuple(self._servos.ids.values()), retries=0)
+        servos = tuple(self._servos.ids.values())
+        answer = self._bus.sync_read(TELEMETRY_ADDRESS, TELEMETRY_LENGTH, servos, retries=0)
         felt = {
             joint: _felt(answer.frames[servo].data)
             for joint, servo in self._servos.ids.items()
@@ -111,12 +117,22 @@ class Motors:
         do = "let it cool, see what is in its way, then again; or sweep by hand, without --drive"
         if felt.status & FATAL_ERRORS:
             raise ServoWrong(sentence(f"{joint} reports a fault", got=error_text(felt.status), do=do))
+        self._refuse_restarted(joint, felt)
         if felt.temperature > self._gentle.hottest_c:
             expected = f"{self._gentle.hottest_c:.0f} degrees Celsius at most"
             raise ServoWrong(sentence(f"{joint} is hot", expected=expected, got=felt.temperature, do=do))
         if abs(felt.current) > self._gentle.current_a:
             expected = f"{self._gentle.current_a:.1f} A at most"
             raise ServoWrong(sentence(f"{joint} pulls hard", expected=expected, got=f"{felt.current:.2f} A", do=do))
+
+    def _refuse_restarted(self, joint: str, felt: Felt) -> None:
+        """Limp after a restart, it counts from its old zero; a goal would turn it on, with full torque and speed."""
+        wanted = {"Torque_Enable": 1, "Torque_Limit": self._limits[joint], "Goal_Velocity": self._speed}
+        lost = [f"{name} {felt.held[name]}" for name, value in wanted.items() if felt.held[name] != value]
+        if lost:
+            expected = ", ".join(f"{name} {value}" for name, value in wanted.items())
+            do = "hold it; check the power supply and the plugs: its voltage breaks down"
+            raise ServoWrong(sentence(f"{joint} restarted", expected=expected, got=", ".join(lost), do=do))
 
     # -- in and out
 
@@ -136,8 +152,10 @@ class Motors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        left = self._leave()
         if kind is None:
+            if left:  # what is written next would be undone to numbers of this drive
+                raise ServoWrong(f"{', '.join(left)}: {LEFT}")
             self.refuse_signals()
 
     def _prepare(self, joint: str) -> None:
@@ -148,7 +166,6 @@ class Motors:
         self._was[joint] = {name: read(servo, name) for name in CHANGED}
         raw = raw_ticks(read(servo, "Present_Position"), self._was[joint]["Homing_Offset"])
         offset = fitting_offset(raw, START)
-        speed = FASTER * self._gentle.speed_deg_s / DEGREES_PER_TICK
         for name, value in {
             "Lock": 1,
             "Operating_Mode": 0,
@@ -156,8 +173,8 @@ class Motors:
             "Min_Position_Limit": 0,
             "Max_Position_Limit": MAX_TICK,
             "Homing_Offset": offset,
-            "Acceleration": min(254, round(speed / ACCELERATE_S / 100)),
-            "Goal_Velocity": round(speed),
+            "Acceleration": min(254, round(self._speed / ACCELERATE_S / 100)),
+            "Goal_Velocity": self._speed,
         }.items():
             self._bus.write(servo, name, value)
         self._servos.offsets[joint] = offset
@@ -166,7 +183,7 @@ class Motors:
         self.origin[joint] = nearest(float(START + offset), at)
 
     def _hold(self, joint: str) -> None:
-        """Goal = present, then torque, weak at first."""
+        """Goal = present, then torque."""
         servo = self._servos.ids[joint]
         self.limit(joint, HOLD)
         present = self._bus.read(servo, "Present_Position")
@@ -174,29 +191,26 @@ class Motors:
         self._bus.write(servo, "Torque_Enable", 1)
         self.goals[joint] = self.origin[joint] + present - START
 
-    def _leave(self) -> None:
-        """Softly limp, registers as they were; whoever does not answer is named."""
+    def _leave(self) -> list[str]:
+        """Softly limp, registers as they were; whoever does not answer is told of, and given."""
         try:
             with held_signals():
-                left = self._let_go()
-                for joint in self._was:
-                    left += self._restore(joint)
+                self._let_go()
+                left = [joint for joint in self._was if not self._restored(joint)]
         finally:
             self._handlers.close()
         if left:
-            names = ", ".join(dict.fromkeys(left))
-            self._person.tell(
-                f"{names}: could not be let go or put back; hold the arm and switch its power off and on: "
-                "nothing of what was changed stays"
-            )
+            self._person.tell(f"{', '.join(left)}: {LEFT}")
+        return left
 
-    def _let_go(self) -> list[str]:
-        """Those that could not be told."""
+    def _let_go(self) -> None:
+        """Softly; who did not hear it is told again when his registers are put back."""
         if not self._limits:
-            return []  # none holds yet
+            return  # none holds yet
         with contextlib.suppress(PortError):  # said below, by each of them
             fade(self._bus, {self._servos.ids[joint]: limit for joint, limit in self._limits.items()}, self._fade_s())
-        return [joint for joint in self._limits if not self._told(joint, {"Torque_Enable": 0})]
+        for joint in self._limits:
+            self._told(joint, {"Torque_Enable": 0})
 
     def _fade_s(self) -> float:
         return self._gentle.release_s if self.goals else 0.0
@@ -210,12 +224,13 @@ class Motors:
             return False
         return True
 
-    def _restore(self, joint: str) -> list[str]:
-        values = {**self._was[joint], "Torque_Limit": self._most[joint], "Lock": self._lock[joint]}
+    def _restored(self, joint: str) -> bool:
+        # Limp first, whatever was heard before: its zero must not move under a goal that it holds.
+        values = {"Torque_Enable": 0, **self._was[joint], "Torque_Limit": self._most[joint], "Lock": self._lock[joint]}
         if not self._told(joint, values):
-            return [joint]
+            return False
         self._servos.offsets[joint] = values["Homing_Offset"]
-        return []
+        return True
 
     def _listen(self) -> Callable[[], None]:
         """Signals are looked at between two beats; returns what puts them back."""
@@ -238,11 +253,12 @@ class Motors:
 def _felt(data: bytes) -> Felt:
     def value(name: str) -> int:
         row = REGISTERS[name]
-        return row.decode(data[row.address - _FIRST.address :])
+        return row.decode(data[row.address - TELEMETRY_ADDRESS :])
 
     return Felt(
         load=value("Present_Load") * LOAD_UNIT,
         temperature=value("Present_Temperature"),
         status=value("Status"),
         current=value("Present_Current") * CURRENT_UNIT_A,
+        held={name: value(name) for name in ("Torque_Enable", "Torque_Limit", "Goal_Velocity")},
     )
