@@ -90,3 +90,12 @@ def test_the_stops_doubt_is_what_the_sweep_lacks() -> None:
     found = zeroed("mechanical", "elbow_flex", measured("elbow_flex", 30.0, low=10.0))
     assert found.doubt_deg == pytest.approx(-10.0, abs=0.1)
     assert zeroed("mechanical", "elbow_flex", measured("elbow_flex", 30.0)).doubt_deg == pytest.approx(0.0, abs=0.1)
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("joint", LIMITED)
+def test_a_horn_that_slips_is_for_the_judge(joint: str, mode: str) -> None:
+    """However far it was turned, there are numbers, so that the joint is named and its cause told."""
+    for width in (4095.0, 4096.0, 4097.5, 9000.0):
+        row = zeroed(mode, joint, Measured(1, 100.3, 100.3 + width, (100.3 + width / 2) % TURN), joint == "gripper")
+        assert 0 <= row.calibration.range_min < row.calibration.range_max <= MAX_TICK
