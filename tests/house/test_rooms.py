@@ -18,8 +18,8 @@ from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-WORKSTATION = ("armside.make_bundle",)  # joins rooms that the robot does not have
-HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub")
+WORKSTATION = ("armside.make_bundle", "episodes.lerobot_actions")  # joins rooms, reads files, that the robot has not
+HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow")
 
 
 def read_pyproject() -> dict:
