@@ -15,11 +15,13 @@ import numpy as np
 
 from export.verify import CONTROL_FACTOR, TOLERANCE_ACTION, TOLERANCE_STAGE, refuse_short, relative_row
 from policy_spec.compare import Row, relative, row
-from policy_spec.errors import ExportError, sentence
+from policy_spec.errors import AnswerError, ExportError, sentence
 from policy_spec.pipeline import Observation, Prepared
 from policy_spec.replay import Replay, Replayed
+from policy_spec.think import ThinkPipeline
 
 TOLERANCE_CHOICE = 1e-3  # a logit that falls short of the best by less may be the other kernel's best
+STRIDE = 7  # between the tokens of a cache that is not the golden's
 CHUNKS = (5, 1)  # tokens of the first passes; the others come in one more
 
 Arrays = Mapping[str, np.ndarray]
@@ -98,6 +100,8 @@ def verify_cached(run: CachedRun, replay: Replay, golden: CachedAnswer, progress
     if own.replayed.normalized is not None:
         chunk, expected = own.replayed.normalized, np.asarray(golden.replayed.normalized)
         rows.append(row("normalized actions", chunk, expected, TOLERANCE_ACTION))
+    if replay.variant.mode == "think":
+        rows += _call_rows(run, replay, golden)
     refuse_short(rows, "an exported graph does not agree with the reference model")
     control_cache(run, replay, golden)
     control_seed(run, replay, golden)
@@ -149,12 +153,29 @@ def _flow_row(run: CachedRun, replay: Replay, prepared: Prepared, golden: Cached
     return row("flow: next", got[:, steps], golden.step["next"][:, steps], TOLERANCE_ACTION)
 
 
+def _call_rows(run: CachedRun, replay: Replay, golden: CachedAnswer) -> list[Row]:
+    """A call as a robot makes it, which drafts its codes: they are those that were chosen one by one."""
+    pipeline = ThinkPipeline(replay.pipeline, replay.variant)
+    try:
+        got = pipeline.predict(run, golden.observation, golden.task, seed=golden.seed)
+    except AnswerError:  # the whole head may go on without an end: the release's own error, none of the graphs'
+        return []
+    assert got.depth is not None
+    codes = golden.tokens[1:-1] - replay.pipeline.spec.token_ids["depth_0"]
+    differing = int((got.depth.codes != codes).sum())
+    rows = [Row("call: codes that differ", differing, got.depth.small_margins, f"{got.depth.passes} passes")]
+    if np.array_equal(got.depth.tokens, golden.tokens):
+        expected = np.asarray(golden.replayed.normalized)[:, : got.normalized.shape[1]]
+        rows.append(row("call: normalized actions", got.normalized, expected, TOLERANCE_ACTION))
+    return rows
+
+
 def control_cache(run: CachedRun, replay: Replay, golden: CachedAnswer) -> float:
     """Other tokens before the last one must change its logits. Returns by how much; raises ExportError where they do
     not.
     """
-    others = np.roll(golden.tokens[:-1], 1)
-    replay.push(np.full_like(others, golden.tokens[-1]) if np.array_equal(others, golden.tokens[:-1]) else others, 0)
+    before = len(golden.tokens) - 1
+    replay.push(replay.choices[np.arange(before) * STRIDE % len(replay.choices)], 0)
     got = replay.push(golden.tokens[-1:], len(golden.tokens) - 1)
     moved = relative(got, golden.replayed.logits[-1:])
     return _refuse_still(moved, CONTROL_FACTOR * TOLERANCE_STAGE, "other tokens in the cache give the same logits")

@@ -53,6 +53,11 @@ class Replay:
         if not think:
             self._allowed |= self._rows == ids["action_end"]
 
+    @property
+    def choices(self) -> Ints:
+        """Ids of the tokens that may be chosen."""
+        return self._rows[self._allowed]
+
     def whole(self, run: Run, prepared: Prepared, features: NDArray[Any], tokens: Ints, seed: int) -> Replayed:
         """Prompt, tokens, context and flow. Everything is copied out of the runner's buffers."""
         logits = [self.cached.prompt(run, prepared, features)[None].copy(), self.push(tokens, 0)]
