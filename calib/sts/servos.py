@@ -6,13 +6,15 @@ torque and its limit, to let go. Knows no calibration: what the servos' own offs
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from calib.held_signals import held_signals
 from calib.person import YES, Person, Question
 from calib.sts.circular import raw_ticks
-from firmware_bridge.errors import NoAnswer, ServoMissing, ServoWrong, sentence
+from firmware_bridge.errors import BridgeError, NoAnswer, ServoError, ServoMissing, ServoWrong, sentence
 from firmware_bridge.robot import Robot
 from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.registers import REGISTERS
@@ -120,18 +122,40 @@ def limp(bus: Bus, ids: Mapping[str, int], person: Person) -> tuple[str, ...]:
 
 
 def release(bus: Bus, ids: Mapping[str, int]) -> None:
-    """Torque fades out, then is off, and its limit as before; broken off, they hold where they are."""
+    """Torque fades out, then is off, and its limit as before; broken off, they hold where they are.
+
+    Raises NoAnswer with the joints that did not hear it, when the others are limp; PortError.
+    """
     full = {servo: bus.read(servo, "Torque_Limit") for servo in ids.values()}
     try:
         fade(bus, full, RELEASE_S)
     except BaseException:
-        for servo, limit in full.items():  # goals first: with its full torque it would jump back to where it was
-            bus.write(servo, "Goal_Position", bus.read(servo, "Present_Position"))
-            bus.write(servo, "Torque_Limit", limit)
+        with held_signals():
+            for servo, limit in full.items():
+                with contextlib.suppress(BridgeError):  # a silent one is no reason to leave the others weak
+                    _hold_here(bus, servo, limit)
         raise
-    for servo, limit in full.items():
+    with held_signals():
+        lost = [f"{joint} (servo {servo})" for joint, servo in ids.items() if not _limp(bus, servo, full[servo])]
+    if lost:
+        do = "hold the arm and switch its power off and on; check their cables"
+        raise NoAnswer(sentence(f"no answer from {', '.join(lost)} while the arm was let go", do=do))
+
+
+def _hold_here(bus: Bus, servo: int, limit: int) -> None:
+    """The goal first: with its full torque it would jump back to where it was."""
+    bus.write(servo, "Goal_Position", bus.read(servo, "Present_Position"))
+    bus.write(servo, "Torque_Limit", limit)
+
+
+def _limp(bus: Bus, servo: int, limit: int) -> bool:
+    """Whether it heard it."""
+    try:
         bus.write(servo, "Torque_Enable", 0)
         bus.write(servo, "Torque_Limit", limit)
+    except ServoError:
+        return False
+    return True
 
 
 def fade(bus: Bus, limits: Mapping[int, int], seconds: float) -> None:
