@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "fast": "fit a tokenizer for discrete actions to your data; measure what it loses and saves",
     "find-port": "tell which port the arm is on: by its adapter, by asking its servos, or by unplugging",
     "setup-motors": "give the servos of a new arm their ids, one at a time",
     "calibrate": "calibrate an arm, check it, compare it with a policy",

@@ -107,7 +107,10 @@ class DiscretePipeline:
         chunk = self.memory.expected() if self.drafts else None
         if chunk is None:
             return []
-        codes = [code + self._tokens.first for code in self.fast.encode(chunk)]
+        try:
+            codes = [code + self._tokens.first for code in self.fast.encode(chunk)]
+        except SpecError:  # a motion that no chunk of the fit makes: no guess
+            return []
         end = [self._tokens.end] if self.constrained else [self._tokens.end, self._tokens.eos]
         return [self._tokens.start, *codes, *end]
 

@@ -90,9 +90,20 @@ class FastTokenizer:
         return cls(backend, scale, *counts, *sizes)
 
     def encode(self, chunk: ArrayLike) -> list[int]:
-        """Normalized actions [H, D] to token ids. Coefficients below the fitted range are cut to it, as released."""
-        whole = coefficients(chunk, self.scale)
-        ids: list[int] = self.backend.encode(text_of(whole, self.min_token)).ids
+        """Normalized actions [H, D] to token ids. Coefficients below the fitted range are cut to it, as released; for
+        those above there are no tokens, and where the released code leaves them out, this raises SpecError.
+        """
+        text = text_of(coefficients(chunk, self.scale), self.min_token)
+        ids: list[int] = self.backend.encode(text).ids
+        if self.backend.decode(ids) != text:
+            raise SpecError(
+                sentence(
+                    "a chunk cannot be told in this FAST tokenizer's codes",
+                    expected="coefficients within the range that it was fitted on",
+                    got=f"one of {ord(max(text)) + self.min_token}",
+                    do="normalize the actions as for the fit, or fit a tokenizer to this data (armside fast fit)",
+                )
+            )
         return ids
 
     def decode(self, tokens: Sequence[int], horizon: int, dims: int) -> Float64:

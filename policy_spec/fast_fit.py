@@ -94,22 +94,38 @@ def fit(chunks: NDArray[Any], options: FitOptions, progress: Progress = lambda *
 
 def save(tokenizer: FastTokenizer, folder: Path, others: Mapping[str, Any], overwrite: bool = False) -> None:
     """Writes the folder in the released format, `others` (name -> JSON) beside it. Raises SpecError where it is taken
-    by something, or, with overwrite, by something that is no tokenizer; OSError.
+    (refuse_taken); OSError.
     """
-    if folder.exists() and not overwrite:
-        raise SpecError(sentence(f"{folder} exists", expected="a new folder", do="choose another, or say --overwrite"))
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
-        raise SpecError(sentence(f"{folder} is no tokenizer", expected=f"{CONFIG_FILE} in it", do="remove it yourself"))
+    refuse_taken(folder, overwrite)
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
-        tokenizer.backend.save(str(partial / TOKENIZER_FILE))
+        (partial / TOKENIZER_FILE).write_text(tokenizer.backend.to_str(pretty=True), encoding="utf-8")
         for name, value in {CONFIG_FILE: tokenizer.config(), WORDS_FILE: _WORDS, **others}.items():
             text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             (partial / name).write_text(text, encoding="utf-8")
         _put(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when it was renamed
+
+
+def refuse_taken(folder: Path, overwrite: bool) -> None:
+    """Raises SpecError where something is in the way: anything, or, with overwrite, what is no tokenizer."""
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise SpecError(sentence(f"{folder} exists", expected="a new folder", do="choose another, or say --overwrite"))
+    if not folder.is_dir() or (any(folder.iterdir()) and not is_tokenizer(folder)):
+        expected = f"min_token in its {CONFIG_FILE}"  # a checkpoint has a file of that name, too
+        raise SpecError(sentence(f"{folder} is no FAST tokenizer", expected=expected, do="remove it yourself"))
+
+
+def is_tokenizer(folder: Path) -> bool:
+    """Whether a folder is a FAST tokenizer's."""
+    try:
+        return "min_token" in json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _put(partial: Path, folder: Path) -> None:
