@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from export.build import Built, GraphOptions, build_graphs, plan_sizes, write_graphs
+from export.build import Built, BuiltCached, GraphOptions, build_graphs, plan_sizes, write_graphs
 from policy_spec.spec import PolicySpec
 from tests.checkpoints import variant
 from train.checkpoint import Checkpoint
@@ -37,3 +37,20 @@ def thinking(deep_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     sizes = plan_sizes(spec, deep_checkpoint / "tokenizer.json", GraphOptions(mode="think"))
     write_graphs(Checkpoint(deep_checkpoint), spec, sizes, folder, lambda *_: None)
     return folder
+
+
+@pytest.fixture(scope="session")
+def thought(deep_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltCached:
+    options = GraphOptions(mode="think")
+    return cached(build_graphs(deep_checkpoint, tmp_path_factory.mktemp("think") / "full", options, lambda *_: None))
+
+
+@pytest.fixture(scope="session")
+def answered(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltCached:
+    options = GraphOptions(mode="discrete", cameras=1)
+    return cached(build_graphs(tiny_checkpoint, tmp_path_factory.mktemp("discrete") / "full", options, lambda *_: None))
+
+
+def cached(built: object) -> BuiltCached:
+    assert isinstance(built, BuiltCached)
+    return built

@@ -27,23 +27,6 @@ from train.checkpoint import load_model
 TOLERANCE = 1e-5  # of logits, between ways to feed the same tokens
 
 
-@pytest.fixture(scope="session")
-def thought(deep_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltCached:
-    options = GraphOptions(mode="think")
-    return cached(build_graphs(deep_checkpoint, tmp_path_factory.mktemp("think") / "full", options, lambda *_: None))
-
-
-@pytest.fixture(scope="session")
-def answered(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltCached:
-    options = GraphOptions(mode="discrete", cameras=1)
-    return cached(build_graphs(tiny_checkpoint, tmp_path_factory.mktemp("discrete") / "full", options, lambda *_: None))
-
-
-def cached(built: object) -> BuiltCached:
-    assert isinstance(built, BuiltCached)
-    return built
-
-
 class Call:
     """The golden prompt behind one runner's language model, ready for tokens."""
 
@@ -195,5 +178,5 @@ def test_other_shapes_and_switches(tiny_checkpoint: Path, tmp_path: Path, name: 
 
     checkpoint = variant(tiny_checkpoint, tmp_path / "checkpoint", change)
     options = GraphOptions(cameras=1, mode="think")
-    built = cached(build_graphs(checkpoint, tmp_path / "graphs", options, lambda *_: None))
+    built = build_graphs(checkpoint, tmp_path / "graphs", options, lambda *_: None)
     assert all(row.ok for row in built.rows)
