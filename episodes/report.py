@@ -6,15 +6,15 @@ from report_numbers.py, pictures from report_plots.py; here is only the page.
 
 from __future__ import annotations
 
-import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from episodes.recording import Recording
+from episodes.report_depth import answer_section, depth_section
+from episodes.report_html import inline, small_jpeg, table
 from episodes.report_numbers import Numbers, Spread, numbers
 from episodes.report_plots import plots, start_of
 from policy_spec.errors import RecordingError, sentence
@@ -27,6 +27,7 @@ CAPTIONS = {
     "tracking.png": "How far each joint was from its goal.",
     "latency.png": "Time of each prediction by stage; the dash above a bar is the whole, observation to arm.",
     "cadence.png": "How evenly chunks came, and ticks that the bridge started late.",
+    "depth.png": "What each depth map cost.",
     "health.png": "What the servos said of themselves.",
 }
 STYLE = """
@@ -78,9 +79,11 @@ def make_page(run: Recording, pictures: dict[str, bytes]) -> str:
         _spread_table(said.stages, "stage"),
         _picture(pictures, "latency.png"),
         "<h2>Chunks</h2>",
-        _table(("outcome", "chunks"), said.outcomes) if said.outcomes else "<p>No prediction was made.</p>",
+        table(("outcome", "chunks"), said.outcomes) if said.outcomes else "<p>No prediction was made.</p>",
         _spread_table(said.cadence, "interval"),
         _picture(pictures, "cadence.png"),
+        depth_section(run, _picture(pictures, "depth.png")),
+        answer_section(run),
         "<h2>Joints</h2>",
         _picture(pictures, "joints.png"),
         _tracking_table(said),
@@ -139,7 +142,7 @@ def _spread_table(rows: Sequence[Spread], name: str) -> str:
         (row.name, row.count, *(f"{1000 * v:.1f}" for v in (row.p50, row.p95, row.p99, row.worst)))
         for row in rows
     ]
-    return _table((name, "count", "p50 ms", "p95 ms", "p99 ms", "worst ms"), cells)
+    return table((name, "count", "p50 ms", "p95 ms", "p99 ms", "worst ms"), cells)
 
 
 def _tracking_table(said: Numbers) -> str:
@@ -150,14 +153,14 @@ def _tracking_table(said: Numbers) -> str:
         scale, unit = (1.0, "of its opening") if row.unit == "1" else (180 / np.pi, "degrees")
         values = (scale * v for v in (row.low, row.high, row.rms, row.worst))
         rows.append((row.joint, unit, *(f"{v:.3f}" if scale == 1.0 else f"{v:.2f}" for v in values)))
-    return _table(("joint", "unit", "lowest", "highest", "rms error", "worst error"), rows)
+    return table(("joint", "unit", "lowest", "highest", "rms error", "worst error"), rows)
 
 
 def _clamp_table(said: Numbers) -> str:
     if not said.clamps:
         return "<p>Nothing: every goal was within limits and speed.</p>"
     rows = [(clamp.what, clamp.ticks, f"{100 * clamp.share:.1f} %") for clamp in said.clamps]
-    return _table(("limit", "ticks", "of the ticks that moved"), rows)
+    return table(("limit", "ticks", "of the ticks that moved"), rows)
 
 
 def _cameras(run: Recording) -> str:
@@ -174,21 +177,15 @@ def _cameras(run: Recording) -> str:
                 continue
             size = f"{image.shape[1]}x{image.shape[0]}"
             figures.append(
-                f"<figure>{_inline(_small(image), 'jpeg', text)}"
+                f"<figure>{inline(small_jpeg(image, FRAME_WIDTH), 'jpeg', text)}"
                 f"<figcaption>{html.escape(text)}, {size}</figcaption></figure>"
             )
     return f"<div class=cams>{''.join(figures)}</div>"
 
 
-def _small(image: np.ndarray) -> bytes:
-    scale = min(1.0, FRAME_WIDTH / image.shape[1])
-    sized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(sized, cv2.COLOR_RGB2BGR))[1].tobytes())
-
-
 def _events(run: Recording) -> str:
     rows = [(f"{event.t - start_of(run):.2f}", event.name, event.text) for event in run.events]
-    return _table(("s", "what", ""), rows, "facts") if rows else "<p>Nothing was noted.</p>"
+    return table(("s", "what", ""), rows, "facts") if rows else "<p>Nothing was noted.</p>"
 
 
 def _picture(pictures: dict[str, bytes], name: str, title: str = "") -> str:
@@ -196,18 +193,5 @@ def _picture(pictures: dict[str, bytes], name: str, title: str = "") -> str:
         return ""
     caption = CAPTIONS[name]
     return (
-        f"{title}<figure>{_inline(pictures[name], 'png', caption)}<figcaption>{caption}</figcaption></figure>"
+        f"{title}<figure>{inline(pictures[name], 'png', caption)}<figcaption>{caption}</figcaption></figure>"
     )
-
-
-def _inline(data: bytes, kind: str, text: str) -> str:
-    encoded = base64.b64encode(data).decode()
-    return f'<img alt="{html.escape(text)}" src="data:image/{kind};base64,{encoded}">'
-
-
-def _table(names: Iterable[str], rows: Iterable[Sequence[object]], kind: str = "") -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<div class=scroll><table class='{kind}'><tr>{head}</tr>{body}</table></div>"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from episodes.recording import Recording
+from episodes.report_depth import depth_figure, has_depth
 from episodes.report_numbers import WHOLE, mode_is
 
 COMMANDED, MEASURED = "#d95f02", "#1f5fa8"
@@ -21,7 +22,7 @@ SHADES = {
     "parking": "#9aa5b1",
     "shadow": "#cfc4e8",
 }
-STAGE_COLOURS = ("#9aa5b1", "#4c8c6b", "#1f5fa8", "#d95f02", "#b889c9", "#c9a227", "#7b5c3e")
+STAGE_COLOURS = ("#9aa5b1", "#4c8c6b", "#1f5fa8", "#d95f02", "#b889c9", "#c9a227", "#7b5c3e", "#5ab4c4", "#a33b5f")
 MAX_POINTS = 6000  # per line: more than a page is wide
 DPI = 110
 
@@ -34,6 +35,8 @@ def plots(run: Recording) -> dict[str, bytes]:
         drawn["tracking.png"] = _png(tracking_figure(run))
     if run.chunks:
         drawn["latency.png"] = _png(latency_figure(run))
+    if has_depth(run):
+        drawn["depth.png"] = _png(_depth_figure(run))
     if len(run.chunks) > 1 and len(run.ticks) > 1:
         drawn["cadence.png"] = _png(cadence_figure(run))
     if len(run.ticks) > 1 and np.isfinite(run.ticks["temperature"]).any():
@@ -168,6 +171,13 @@ def health_figure(run: Recording) -> Any:
         panel.grid(alpha=0.25)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(7, len(labels)), frameon=False)
+    return figure
+
+
+def _depth_figure(run: Recording) -> Any:
+    figure = _figure(12, 3.0)
+    depth_figure(run, figure.subplots())
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

@@ -22,3 +22,11 @@ def thinking(bundle: Path) -> Path:
     from tests.edge.small_bundle import small_bundle
 
     return small_bundle(bundle.parent / "thinking.bundle", bundle.parent, "think")
+
+
+@pytest.fixture(scope="session")
+def answering(bundle: Path) -> Path:
+    """The same of mode discrete. Its language model is random, and never says what decodes to a whole chunk."""
+    from tests.edge.small_bundle import small_bundle
+
+    return small_bundle(bundle.parent / "answering.bundle", bundle.parent, "discrete")

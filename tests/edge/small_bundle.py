@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.ort_engine import open_engine
-from policy_spec.bundle import BundleWriter
+from policy_spec.bundle import FAST_TOKENIZER, BundleWriter
+from policy_spec.fast_fit import FitOptions, fit, save
 from policy_spec.golden import Golden
 from policy_spec.graphs import Variant, graph_specs, variant_of
 from policy_spec.manifest import GraphFile, Manifest, Source
@@ -40,6 +41,8 @@ def small_bundle(path: Path, scratch: Path, mode: str = "continuous", head: str 
         files = write_graphs(out.directory, spec, cameras, bracket, tag.horizon, variant)
         (out.directory / "spec.json").write_text(spec.to_json())
         (out.directory / "tokenizer.json").write_bytes((checkpoint / "tokenizer.json").read_bytes())
+        if mode == "discrete":
+            _fast_tokenizer(out.directory / FAST_TOKENIZER, (tag.horizon, tag.action_dim))
         style = STYLE if mode == "think" else "robot_action"
         pipeline = Pipeline(spec, tokenizer, tag, cameras=cameras, bracket=bracket, horizon=tag.horizon, style=style)
         make_golden(pipeline, files, variant).save(out.directory)
@@ -54,6 +57,14 @@ def small_bundle(path: Path, scratch: Path, mode: str = "continuous", head: str 
         )  # fmt: skip
         out.commit(Manifest(**{**facts, **changes}))  # type: ignore[arg-type]
     return path
+
+
+def _fast_tokenizer(folder: Path, chunk: tuple[int, int]) -> None:
+    """Fitted on smooth made-up chunks."""
+    random = np.random.default_rng(2)
+    time = np.linspace(0, 3, chunk[0])[:, None]
+    rates, phases = random.uniform(0.5, 2, (2, 40, 1, chunk[1]))
+    save(fit(0.8 * np.sin(rates * time + phases), FitOptions(codes=512, dims=0)), folder, {})
 
 
 def observation(state_dim: int, cameras: int, salt: int = 0) -> Observation:
