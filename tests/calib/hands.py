@@ -74,7 +74,7 @@ class Hands(Scripted):
         if self.acts is not None and view.title == self.at and self.seen == self.after:
             self.acts()
         self.rested = 0 if self.bench._moving() else self.rested + 1
-        if view.title == SWEEP_TITLE and not self.left and self.rested > 10 * REST and SWEEP_TITLE not in self.does:
+        if view.title == SWEEP_TITLE and not self.left and self.rested > 10 * REST:
             self.left = collections.deque(self._moves(view.title))  # it was not seen, on a busy machine: once more
         if self.left and self.rested >= REST:
             self.bench.hand(SPEED, **self.left.popleft())

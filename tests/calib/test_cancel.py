@@ -24,14 +24,15 @@ class Troubled:
     """An arm that holds, a hand at the wrong joint, a joint swept too little: every question is asked once."""
 
     wrong: list[Moves] = dataclasses.field(default_factory=lambda: [[{"wrist_flex": 30.0}], [{"elbow_flex": -25.0}]])
-    parts: list[float] = dataclasses.field(default_factory=lambda: [0.5, 1.0])
+    asked: list[str] = dataclasses.field(default_factory=list)  # questions so far
 
     def guide(self, bench: Bench) -> Moves:
         return self.wrong.pop(0)
 
     def sweep(self, bench: Bench) -> Moves:
         low, high = ({name: getattr(TRAVEL[name], end) for name in LIMITED} for end in ("lower", "upper"))
-        high["elbow_flex"] = low["elbow_flex"] + self.parts.pop(0) * TRAVEL["elbow_flex"].width
+        part = 1.0 if "sweep.refused" in self.asked else 0.5
+        high["elbow_flex"] = low["elbow_flex"] + part * TRAVEL["elbow_flex"].width
         return [low, high]
 
 
@@ -44,6 +45,7 @@ def run(folder: Path, mode: str, troubled: bool, before: Callable[[Table], None]
     answers = {"sweep.refused": AGAIN, "guide.elbow_flex": AGAIN} if troubled else {}
     plant = Plant(pose=dict(POSE), eeprom={"elbow_flex": {"Homing_Offset": 1900}})
     with table(folder, plant, mode, does=does, answers=answers, moves_on_ask={"pose": to_pose}) as arm:
+        trouble.asked = arm.person.asked
         if troubled:
             arm.person.press_when("from stop to stop", lambda: arm.person.done_but("elbow_flex"))
             arm.bus.write(2, "Torque_Enable", 1)

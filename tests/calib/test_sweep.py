@@ -63,10 +63,8 @@ def test_an_arm_beside_its_pose_is_named(tmp_path: Path) -> None:
 
 
 def test_a_joint_swept_too_little_is_swept_again(tmp_path: Path) -> None:
-    turns = iter((0.6, 1.0))
-
     def sweep(bench: Bench) -> Moves:
-        part = next(turns)
+        part = 1.0 if "sweep.refused" in arm.person.asked else 0.6
         low, high = ({name: getattr(TRAVEL[name], end) for name in LIMITED} for end in ("lower", "upper"))
         high["elbow_flex"] = low["elbow_flex"] + part * TRAVEL["elbow_flex"].width
         return [low, high, {"gripper": 10.0}]
