@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from armside.calib_target import choose_target, refuse_running
@@ -33,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_options(args)
     target = choose_target(args)
     refuse_running(target)
-    with person_of(args) as person, _ended_softly():
+    with person_of(args) as person:
         old = _old(target, person)
         with _job(args, target, old) as job:
             outcome = calibrate(job, person)
@@ -52,22 +50,6 @@ def _refuse_options(args: argparse.Namespace) -> None:
         if given:
             expected = "a YAM's own way: armside calibrate --robot yam --id blue --port can0"
             raise UsageError(sentence(f"{name} is for SO arms", expected=expected, got=name))
-
-
-@contextlib.contextmanager
-def _ended_softly() -> Iterator[None]:
-    """SIGTERM and a closed terminal, where nobody counts them, end as Ctrl-C does: the gripper's motor goes off."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    mine = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
-    before = {number: signal.signal(number, stop) for number in mine}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _old(target: Target, person: Person) -> Calibration | None:

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def person_of(args: argparse.Namespace) -> Iterator[Person]:
-    """The person for `--script`, `--yes`, or this terminal. Raises UsageError."""
+    """The person for `--script`, `--yes`, or this terminal. Raises UsageError.
+
+    Whoever ends the program, an arm that is being held or let go is seen to first: signals never just kill it.
+    """
+    from armside.signals import as_ctrl_c, stoppable
     from calib.person import Scripted
 
-    if args.script is not None:
-        yield Scripted(read_script(args.script), yes=args.yes, say=lambda text: print(text, flush=True))
-    elif args.yes:
-        yield Scripted(yes=True, say=lambda text: print(text, flush=True))
+    if args.script is not None or args.yes:
+        answers = read_script(args.script) if args.script is not None else {}
+        with as_ctrl_c():
+            yield Scripted(answers, yes=args.yes, say=lambda text: print(text, flush=True))
     elif not (sys.stdin.isatty() and sys.stdout.isatty()):
         do = "--yes answers every question with its usual answer; --script FILE answers by name"
         raise UsageError(sentence("this asks questions and needs a terminal", do=do))
     else:
-        from armside.signals import stoppable
         from calib.terminal import Terminal
 
         with stoppable(patience=1) as stop, Terminal(stop) as terminal:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal as a wish that is looked at between ticks, while an arm moves."""
+"""Ctrl-C, SIGTERM and a closed terminal: as a wish that is looked at between ticks, or all of them as Ctrl-C."""
 
 from __future__ import annotations
 
@@ -47,6 +47,25 @@ def stoppable(patience: int = 0) -> Iterator[Stop]:
     before = {number: signal.signal(number, heard) for number in SIGNALS if number not in deaf}
     try:
         yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Inside the block SIGTERM and SIGHUP are a KeyboardInterrupt, so that whatever holds an arm lets go of it.
+
+    Main thread only; where somebody counts them, or under nohup, they stay as they are.
+    """
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    mine = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    before = {number: signal.signal(number, heard) for number in mine}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

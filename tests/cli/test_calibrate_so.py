@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import robots
+from firmware_bridge.sts.registers import REGISTERS
 from firmware_bridge.sts.travel import TRAVEL
 from firmware_bridge.sts.virtual_bench import Bench, Plant
-from tests.cli.bridges import DEADLINE_S, Home, home
+from tests.cli.bridges import DEADLINE_S, Home, home, wait_for
 
 ROBOT = robots.find("so101")
 ASKED = {
@@ -95,14 +96,32 @@ def test_from_nothing_to_an_arm_that_passes_its_check(place: Home) -> None:
 def test_ctrl_c_and_a_closed_terminal_leave_everything(place: Home) -> None:
     with Bench(ROBOT, Plant()) as bench:
         before = bench.memory()
-        for number, code in ((signal.SIGINT, 130), (signal.SIGHUP, -signal.SIGHUP)):
+        for number in (signal.SIGINT, signal.SIGHUP):
             process = start(place, bench)
             play(process, bench, until="move by hand: shoulder_pan")
             os.kill(process.pid, number)
             process.communicate(timeout=DEADLINE_S)
-            assert process.returncode == code
+            assert process.returncode == 130
         assert bench.memory() == before
         assert not (place.robots / "blue.toml").exists() and not list(place.root.glob("c/armside/calibration/*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_arm_that_is_being_let_go_is_not_dropped(place: Home, number: signal.Signals) -> None:
+    """Half way down somebody ends the program: it holds where it is, as firmly as before."""
+    with Bench(ROBOT, Plant()) as bench:
+        with bench.port.lock:
+            for name in ROBOT.joints:
+                bench.servo(name).write(REGISTERS["Torque_Enable"].address, b"\x01")
+        process = start(place, bench, "--yes")
+        wait_for(lambda: bench.servo("elbow_flex").get("Torque_Limit") < 900, "it is let go")
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 130, said
+        found = {
+            (bench.servo(name).get("Torque_Enable"), bench.servo(name).get("Torque_Limit")) for name in ROBOT.joints
+        }
+        assert found == {(1, 1000)}
 
 
 def test_refused_before_anything_is_opened(place: Home) -> None:
