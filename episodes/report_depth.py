@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from episodes.depth_picture import code_map, outlined
@@ -123,7 +124,8 @@ def _seen(run: Recording, index: int, depth: Depth) -> str:
         image = run.image(observation, slot)
     except RecordingError:
         return ""
-    marked = outlined(image, depth.changed, depth.side)
+    size = WIDTH, round(image.shape[0] * WIDTH / image.shape[1])
+    marked = outlined(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)), depth.changed, depth.side)
     return f"{inline(small_jpeg(marked, WIDTH), 'jpeg', f'{slot}, changed cells outlined')}<br>"
 
 

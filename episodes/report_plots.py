@@ -119,7 +119,7 @@ def latency_figure(run: Recording) -> Any:
     panel.set_ylabel("time (ms)")
     panel.set_ylim(bottom=0)
     panel.grid(alpha=0.25, axis="y")
-    figure.legend(loc="outside upper center", ncols=7, frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(9, len(stages) + 1), frameon=False)
     return figure
 
 
@@ -128,9 +128,7 @@ def cadence_figure(run: Recording) -> Any:
     figure = _figure(12, 3.4)
     left = figure.subplots()
     sent = np.array([c.t for c in run.chunks if c.outcome == "sent"]) - start_of(run)
-    left.plot(
-        sent[1:], 1000 * np.diff(sent), "o-", color=MEASURED, ms=4, lw=1, label="time since the chunk before"
-    )
+    left.plot(sent[1:], 1000 * np.diff(sent), "o-", color=MEASURED, ms=4, lw=1, label="time since the chunk before")
     aim = 1000 * run.header.execute * run.header.dt_s
     left.axhline(
         aim,
@@ -145,9 +143,7 @@ def cadence_figure(run: Recording) -> Any:
     left.grid(alpha=0.25)
     right = left.twinx()
     t, pick = _time(run)
-    right.plot(
-        t, run.ticks["late_ticks"][pick], color="#d64545", lw=1.4, label="late ticks so far (right axis)"
-    )
+    right.plot(t, run.ticks["late_ticks"][pick], color="#d64545", lw=1.4, label="late ticks so far (right axis)")
     right.set_ylabel("late ticks")
     right.set_ylim(bottom=0, top=max(1.0, 1.1 * float(run.ticks["late_ticks"].max())))
     right.yaxis.get_major_locator().set_params(integer=True)
