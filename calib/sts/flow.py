@@ -167,8 +167,8 @@ def _findings(job: Job, rows: Mapping[str, Zeroed], seen: Seen) -> tuple[Finding
         found = tuple(
             Finding(item.joint, f"{item.what}, expected {item.expected}", item.cause) for item in problems(whole)
         )
-    if not job.mechanics:
-        found = tuple(dataclasses.replace(item, refuses=False) for item in found)
+    if not job.mechanics:  # but no arm's joint stands still from stop to stop
+        found = tuple(dataclasses.replace(item, refuses=widths[item.joint] < judge.UNMOVED_DEG) for item in found)
     if seen.closed is None:
         return found
     gripper = job.robot.grippers[0]

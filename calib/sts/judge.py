@@ -18,6 +18,7 @@ from firmware_bridge.sts.travel import DEGREES_PER_TICK, TRAVEL
 POSE_OFF = {"half-turn": 25.0, "pose": 12.0}
 HORN_OFF = 20.0  # degrees: worth a word, and harmless
 HALF_TURN_OFF = 150.0
+UNMOVED_DEG = 5.0  # no joint of any arm turns less
 CLOSED_NEAR = 15.0  # degrees: a closed gripper is at its low end
 SHORT, GOOD, WIDE, LOST = "short", "good", "wide", "lost"
 

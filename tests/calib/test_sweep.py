@@ -107,6 +107,23 @@ def test_a_modified_arm_is_told_and_written(tmp_path: Path) -> None:
         assert any("wrist_flex: its way is 80 degrees" in line for line in arm.person.told)
 
 
+def test_of_a_modified_arm_every_joint_is_moved(tmp_path: Path) -> None:
+    """A file without one of them would be refused by everybody who reads it."""
+    still = "wrist_flex"
+
+    def sweep(bench: Bench) -> Moves:
+        names = [name for name in LIMITED if name != still]
+        return [dict.fromkeys(names, -300.0), dict.fromkeys(names, 300.0)]
+
+    with table(tmp_path, None, does={"from stop to stop": sweep}, answers={"sweep.refused": "stop"}) as arm:
+        arm.job = dataclasses.replace(arm.job, mechanics=False)
+        arm.person.press_when("from stop to stop", lambda: arm.person.done_but(still))
+        before = arm.bench.memory()
+        with pytest.raises(CalibrationImplausible, match=r"wrist_flex: its way is [0-3] degrees"):
+            arm.run()
+        assert arm.bench.memory() == before and arm.files == []
+
+
 def test_a_servo_lost_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calib.sts.servos.LATE_S", 0.1)
     monkeypatch.setattr("calib.sts.servos.LOST_S", 0.6)
