@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from armside.profile import Profile
     from firmware_bridge.robot import Robot
 
+SIM = "sim"  # the port of a virtual arm
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -104,3 +106,21 @@ def refuse_running(target: Target) -> None:
         do = f"armside bridge end {running.id}, then again"
         what = f"the bridge of {running.id} drives this arm"
         raise UsageError(sentence(what, got=f"pid {running.supervisor}", do=do))
+
+
+def refuse_real(target: Target) -> None:
+    """A simulation must not take the place of what a real arm's profile and file hold. Raises UsageError."""
+    from armside.profile_file import load
+
+    if target.port != SIM or not target.id:
+        return
+    path = target.profile.path
+    real = load(path).port if target.known and path is not None else ""
+    if real == SIM or not (real or target.calibration.exists()):
+        return
+    kind = target.profile.type
+    do = f"armside calibrate --robot {kind} --port sim, with --id and a new name"
+    got = f"its port is {real}" if real else f"{target.calibration} is there"
+    raise UsageError(
+        sentence(f"{target.id} is a real arm, this is a simulation", expected="another --id, or none", got=got, do=do)
+    )

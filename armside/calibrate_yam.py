@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from armside.calib_target import choose_target, refuse_running
+from armside.calib_target import choose_target, refuse_real, refuse_running
 from policy_spec.errors import Cancelled, UsageError, sentence
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_options(args)
     target = choose_target(args)
     refuse_running(target)
+    refuse_real(target)
     with person_of(args) as person:
         old = _old(target, person)
         with _job(args, target, old) as job:
