@@ -102,7 +102,7 @@ def _view(live: Live, reading: Reading, missing: tuple[str, ...]) -> LiveView:
 
 def _todo(live: Live, missing: tuple[str, ...]) -> str:
     if not missing:
-        return "all joints were swept: press Enter"
+        return "all joints were swept: press Enter, if each was at both its stops"
     widths = live.widths()
     name = missing[0]
     if judge.state(name, widths[name]) == judge.WIDE:
