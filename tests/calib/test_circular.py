@@ -88,6 +88,13 @@ def test_a_glitch_is_counted_and_a_jump_that_stays_starts_the_sweep_again() -> N
     assert shaft.restarts == 1 and shaft.width == 0
 
 
+@pytest.mark.parametrize("wrong", [[2500.0, 3600.0], [2500.0, 500.0, 2500.0]])
+def test_glitches_that_do_not_confirm_each_other_start_nothing_again(wrong: list[float]) -> None:
+    """Two in a row that differ, and two alike with a good reading between them."""
+    shaft = swept([*path(0, 500), *wrong, 500.0, 500.0])
+    assert (shaft.glitches, shaft.restarts, shaft.width, shaft.position) == (2, 0, 500, 500)
+
+
 def test_readings_lost_for_long_are_no_guess() -> None:
     shaft = Shaft(WIDEST)
     for index, position in enumerate(path(0, 1000)):
@@ -114,8 +121,15 @@ def test_whole_turns_are_followed() -> None:
 def test_ends_are_counted_once_per_visit() -> None:
     shaft = swept(path(0, -1000, 1000, -1000, 1000, 0))
     assert (shaft.at_low, shaft.at_high) == (2, 2)
+    shaft = swept(path(0, -1000, 1000, 920, 1000, 0))  # a hand that gives way a little has not left the end
+    assert (shaft.at_low, shaft.at_high) == (1, 1)
+
+
+def test_forgotten_is_all_that_was_seen() -> None:
+    shaft = swept([*path(0, 500), *([2500.0] * 5), 500.0, *path(2500, 3000)])
+    assert shaft.restarts == 1 and shaft.glitches > 0
     shaft.forget()
-    assert (shaft.width, shaft.at_low, shaft.samples) == (0, 0, 1)
+    assert (shaft.width, shaft.at_low, shaft.samples, shaft.restarts, shaft.glitches) == (0, 0, 1, 0, 0)
 
 
 def test_readings_of_a_servo_that_counts_beyond_a_turn() -> None:

@@ -93,6 +93,17 @@ def test_two_joints_at_once_are_no_answer() -> None:
     assert len(found) == 6 and person.asked == []
 
 
+def test_a_hand_that_first_pulls_the_wrong_way_is_waited_for() -> None:
+    """What it did is judged when it rests; here it goes on, the right way."""
+
+    def moves(bench: Bench) -> Moves:
+        now = bench.angle("elbow_flex")
+        return [{"elbow_flex": now + 15.0}, {"elbow_flex": now - 25.0}]
+
+    pace = dataclasses.replace(QUICK, moved_s=1.0)
+    assert guided(Plant(), pace, does={"which motor is which: elbow_flex": moves})[1].asked == []
+
+
 def test_nobody_there() -> None:
     titles = [f"which motor is which: {joint}" for joint in ROBOT.joints]
     idle = {title: lambda bench: [] for title in titles}

@@ -51,11 +51,12 @@ def test_too_wide_is_named() -> None:
 
 @pytest.mark.parametrize(("mode", "most"), sorted(judge.POSE_OFF.items()))
 def test_pose_and_sweep_must_belong_together(mode: str, most: float) -> None:
-    for off, count in ((most - 1.0, 0), (most + 1.0, 1)):
-        seen = Measured(2, 1000.0, 3200.0, 2100.0 + off / DEGREES_PER_TICK)
-        found = judge.zeros(mode, {"shoulder_lift": zeroed(mode, "shoulder_lift", seen)}, ("gripper",))
-        assert len(found) == count
-    assert "above the middle" in found[0].what and "not in the pose" in found[0].cause
+    for way, words in ((-1, "below the middle"), (1, "above the middle")):
+        for off, count in ((most - 1.0, 0), (most + 1.0, 1)):
+            seen = Measured(2, 1000.0, 3200.0, 2100.0 + way * off / DEGREES_PER_TICK)
+            found = judge.zeros(mode, {"shoulder_lift": zeroed(mode, "shoulder_lift", seen)}, ("gripper",))
+            assert len(found) == count
+        assert words in found[0].what and "not in the pose" in found[0].cause
     assert judge.zeros("mechanical", {"shoulder_lift": zeroed(mode, "shoulder_lift", seen)}, ("gripper",)) == ()
 
 

@@ -145,6 +145,20 @@ def test_a_range_beyond_the_arms_own_limits() -> None:
     assert found.rows[2].unreached == pytest.approx((173.14 - (90 + math.degrees(0.9))) / (173.14 - 38.39), abs=1e-3)
 
 
+def test_a_range_that_the_arm_does_not_reach_at_all_is_all_of_it() -> None:
+    arm = Arm(SO101.joints, SO101.grippers, np.array(HOME), LOWER, np.where([0, 0, 1, 0, 0, 0], -1.0, UPPER))
+    found = compare(arm, Policy(ranges_of(Normalizer.from_stats(SO, "q01_q99")), frame(MOLMO), {}))
+    assert found.rows[2].unreached == 1.0 and "100% of the policy's range" in found.findings[0].text
+
+
+def test_units_are_told_by_several_joints_only() -> None:
+    """Statistics of one joint, a hundred times too wide, are that joint's trouble."""
+    wide = {key: [100 * SO[key][0], *[0.0] * 5] for key in ("q01", "q99")}
+    found = so(HOME, stats=wide)
+    assert [row.place.range.known for row in found.rows] == [True, *[False] * 5]
+    assert not found.ok and kinds(found) == {"shoulder_pan": "reach"}
+
+
 def test_what_nothing_simple_explains_is_not_explained_away() -> None:
     found = so(changed("shoulder_pan", 1.5))
     assert kinds(found) == {"shoulder_pan": "pose, zero"}  # a quarter turn would do, but nothing proves it
