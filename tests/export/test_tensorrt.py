@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from export.build import Built
-from policy_spec.graphs import GRAPHS
+from export.build import Built, BuiltCached
+from policy_spec.graphs import GRAPHS, MOST_NEW_TOKENS, graphs_of
 from quant.apply import apply_plan
 from quant.plan import make_plan
+
+Profile = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 trt: Any = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install tensorrt-rtx")
 
@@ -26,8 +28,15 @@ def graphs(built: Built, tmp_path_factory: pytest.TempPathFactory, request: pyte
     return folder
 
 
-def build(path: Path) -> tuple[list[str], int]:
-    """Parser's errors, and the size of the engine."""
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def cached(thought: BuiltCached, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path_factory.mktemp("trt-cached") / request.param
+    apply_plan(thought.folder, folder, make_plan(request.param), lambda *_: None)
+    return folder
+
+
+def build(path: Path, profiles: tuple[Profile, ...] = ()) -> tuple[list[str], int]:
+    """Parser's errors, and the size of the engine. profiles: least, usual and most tokens and rows."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network()
@@ -37,6 +46,12 @@ def build(path: Path) -> tuple[list[str], int]:
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+    for sizes in profiles:
+        profile = builder.create_optimization_profile()
+        for name in ("input_ids", "image_row", "token_type", "positions"):
+            profile.set_shape(name, *((1, tokens) for tokens, _ in sizes))
+        profile.set_shape("rows", *((1, rows) for _, rows in sizes))
+        config.add_optimization_profile(profile)
     engine = builder.build_serialized_network(network, config)
     return [], 0 if engine is None else engine.nbytes
 
@@ -44,6 +59,16 @@ def build(path: Path) -> tuple[list[str], int]:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_parsed_and_built(graphs: Path, name: str) -> None:
     errors, size = build(graphs / f"{name}.onnx")
+    assert not errors and size > 10_000
+
+
+@pytest.mark.parametrize("name", graphs_of("think"))
+def test_graphs_with_a_cache_are_parsed_and_built(thought: BuiltCached, cached: Path, name: str) -> None:
+    """`llm` with two profiles over one set of weights: the whole prompt at once, and the passes after it."""
+    bracket, most = thought.sizes.bracket, MOST_NEW_TOKENS
+    passes: Profile = ((1, 1), (16, 16), (most, most))
+    prompt: Profile = ((bracket, 1), (bracket, 1), (bracket, 1))
+    errors, size = build(cached / f"{name}.onnx", (prompt, passes) if name == "llm" else ())
     assert not errors and size > 10_000
 
 

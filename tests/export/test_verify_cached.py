@@ -26,7 +26,7 @@ def test_the_table_covers_every_stage_and_shows_its_worst(thought: BuiltCached) 
     assert sum(name.startswith("llm: cache_") for name in names) == 2 * layers + 1
     assert sum(name.startswith("context: ") for name in names) == 2 * layers
     assert {"llm: logits, pass of 5", "llm: logits, pass of 1", "llm: logits, pass of 96"} <= set(names)
-    assert {"llm: logits, all 102 again", "flow: next", "normalized actions", "call: codes that differ"} <= set(names)
+    assert {"llm: logits, all 102 again", "flow: next", "normalized actions", "call: codes chosen alike"} <= set(names)
     assert all(row.ok for row in thought.rows)
 
 

@@ -74,9 +74,10 @@ def test_whole_actions_stay_within_the_scheme_s_bounds(built: Built, tmp_path: P
     apply_plan(built.folder, tmp_path / "int8", make_plan("int8"), lambda *_: None)
     reference = built.reference
     own = answer(OrtRunner(tmp_path / "int8"), built.pipeline, reference.observation, reference.task, reference.seed)
-    rows = action_rows(own.prediction.normalized, reference.prediction.normalized, 6, "int8")
+    chunk, full = own.prediction.normalized, reference.prediction.normalized
+    rows = action_rows(chunk, full, 6, "int8")
     assert all(row.ok for row in rows)
     assert rows[1].error > 1e-4  # it is not the float32 graph
-    assert not all(row.ok for row in action_rows(own.prediction.normalized, reference.prediction.normalized, 6, "fp32"))  # nor within its
+    assert not all(row.ok for row in action_rows(chunk, full, 6, "fp32"))  # nor within its
     other = answer(OrtRunner(tmp_path / "int8"), built.pipeline, reference.observation, reference.task, 1)
-    assert not all(row.ok for row in action_rows(other.prediction.normalized, reference.prediction.normalized, 6, "int8"))  # the control
+    assert not all(row.ok for row in action_rows(other.prediction.normalized, full, 6, "int8"))  # the control
