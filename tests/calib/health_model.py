@@ -41,6 +41,7 @@ class Arm:
     stuck: Any = (False, False, False)
     per_minute: Any = (0.0, 0.0, 0.0)
     sag_v: Any = (0.0, 0.0, 0.0)  # while that joint moves
+    friction: Any = (0.0, 0.0, 0.0)  # part of the full load that stays at rest, against where it came from
     silent_every: Any = (0, 0, 0)  # ticks
     breaks_at: int = 0  # tick of a fault
     pose: Any = (0.0, 0.5, 0.5)
@@ -59,6 +60,7 @@ class ModelMover:
         self._motor = self._goal.copy()
         self._link = self._goal.copy()
         self._going = np.zeros(3, bool)
+        self._way = np.zeros(3)
         self._tick = 100
 
     def commanded(self) -> Any:
@@ -87,6 +89,7 @@ class ModelMover:
         self._going = np.where(np.abs(error) < 0.02 * SIZE, False, self._going | starts) & ~np.array(arm.stuck)
         moved = np.where(self._going, error * (1 - np.exp(-dt / np.array(arm.lag_s))), 0.0)
         self._motor = self._motor + moved
+        self._way = np.where(moved == 0.0, self._way, np.sign(moved))
         half = np.array(arm.play) * SIZE / 2
         self._link = np.clip(self._link, self._motor - half, self._motor + half)
         seen = np.rint((self._link - np.array(arm.droop) * SIZE) / TICK) * TICK
@@ -100,8 +103,9 @@ class ModelMover:
         fresh = tuple(not every or self._tick % every != 0 for every in arm.silent_every)
         return Status(
             seq=self._tick, tick=self._tick, t=self._tick / RATE_HZ, arm="so101", mode="running", live=True,
-            torque="on", measured=seen, commanded=self._goal.copy(), velocity=np.zeros(3), load=np.zeros(3),
-            current=np.zeros(3), temperature=np.floor(30.0 + np.array(arm.per_minute) * minutes),
+            torque="on", measured=seen, commanded=self._goal.copy(), velocity=np.zeros(3),
+            load=np.array(arm.friction) * self._way, current=np.zeros(3),
+            temperature=np.floor(30.0 + np.array(arm.per_minute) * minutes),
             voltage=np.full(3, np.round(7.4 - float((np.array(arm.sag_v) * moving).sum()), 1)),
             servo_errors=(0,) * 3, alarms=("",) * 3, fresh=fresh, late_ticks=0, lateness_s=0.0, worst_lateness_s=0.0,
             clamped=(), clamped_total=0, clamp_counts=(), chunk_seq=1, fault="", note="",

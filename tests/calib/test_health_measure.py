@@ -68,6 +68,11 @@ def test_lag_is_the_time_behind_the_goal(lag: float) -> None:
     assert found["elbow"].lag_ms == pytest.approx(20, abs=15)
 
 
+def test_a_motor_that_pushes_against_friction_pushes_the_way_it_came() -> None:
+    found = checked(Arm(friction=(0.1, 0.0, 0.0)), QUICK).joints
+    assert found["base"].push == pytest.approx(0.1, abs=0.02) and found["elbow"].push == 0.0
+
+
 def test_repeats_have_a_spread_and_a_single_pair_has_none() -> None:
     assert checked(Arm(play=(1.0,) * 3), Exercise()).joints["base"].backlash_spread == pytest.approx(0.0, abs=ONE_TICK)
     assert checked(Arm(play=(1.0,) * 3), QUICK).joints["base"].backlash_spread is None

@@ -152,11 +152,21 @@ def test_a_range_that_the_arm_does_not_reach_at_all_is_all_of_it() -> None:
 
 
 def test_units_are_told_by_several_joints_only() -> None:
-    """Statistics of one joint, a hundred times too wide, are that joint's trouble."""
-    wide = {key: [100 * SO[key][0], *[0.0] * 5] for key in ("q01", "q99")}
+    """Two joints' statistics, a hundred times too wide, are these joints' trouble; a gripper has other units anyway."""
+    wide = {key: [100 * SO[key][0], 100 * SO[key][3], *[0.0] * 3, 100 * SO[key][5]] for key in ("q01", "q99")}
     found = so(HOME, stats=wide)
-    assert [row.place.range.known for row in found.rows] == [True, *[False] * 5]
-    assert not found.ok and kinds(found) == {"shoulder_pan": "reach"}
+    assert [row.place.range.known for row in found.rows] == [True, True, False, False, False, True]
+    assert not found.ok and "reach" in kinds(found)["shoulder_pan"] and "units" not in kinds(found).values()
+
+
+def test_a_reach_that_a_quarter_turn_would_mend_says_so() -> None:
+    lower, upper = (
+        np.where([0, 0, 1, 0, 0, 0], math.radians(end), all_) for end, all_ in ((41.4, LOWER), (173.1, UPPER))
+    )
+    arm = Arm(SO101.joints, SO101.grippers, np.array(HOME), lower, upper)
+    found = compare(arm, Policy(ranges_of(Normalizer.from_stats(SO, "q01_q99")), frame(MOLMO), {}))
+    text = " ".join(finding.text for finding in found.findings)
+    assert "It is also as if its zero were 90 degrees off" in text  # all but a fortieth of the range, then
 
 
 def test_what_nothing_simple_explains_is_not_explained_away() -> None:
@@ -167,6 +177,8 @@ def test_what_nothing_simple_explains_is_not_explained_away() -> None:
     assert "so it cannot stand there" in found.findings[0].text and "pose" not in kinds(found)["shoulder_pan"]
     found = so(changed("shoulder_pan", 1.0), stats={**SO, "q99": [20.0, *SO["q99"][1:]], "q01": [10.0, *SO["q01"][1:]]})
     assert kinds(found) == {"shoulder_pan": "pose"} and found.findings[0].text.endswith("it may just stand there")
+    found = so(changed("shoulder_pan", 0.5), stats={**SO, "q99": [20.0, *SO["q99"][1:]], "q01": [10.0, *SO["q01"][1:]]})
+    assert "swapped" not in kinds(found)["shoulder_pan"]  # the gripper's 0.2 would fit, were it rad
 
 
 def test_statistics_that_say_nothing() -> None:
