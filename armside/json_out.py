@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from policy_spec.errors import UsageError, sentence
+
 
 def add_json_argument(parser: Any) -> None:
     """--json FILE, `-` for stdout."""
@@ -20,8 +22,13 @@ _results: Any = None  # the real stdout, while words go aside
 
 @contextlib.contextmanager
 def words_aside(path: object) -> Iterator[None]:
-    """With `--json -` stdout carries the result alone: inside the block all words go to stderr."""
+    """With `--json -` stdout carries the result alone: inside the block all words go to stderr.
+
+    Raises UsageError where the result could not be written after all the work is done.
+    """
     global _results
+    if isinstance(path, Path) and path.is_dir():
+        raise UsageError(sentence("--json", expected="a file, or - for stdout", got=f"the folder {path}"))
     if not isinstance(path, Path) or str(path) != "-" or _results is not None:  # or already aside
         yield
         return

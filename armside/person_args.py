@@ -43,7 +43,7 @@ def read_script(path: Path) -> dict[str, Any]:
     """The answers in a script. Raises UsageError."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UsageError(sentence(f"the script {path} cannot be read", expected="JSON", got=error)) from None
     answers = data.get("answers") if isinstance(data, dict) and set(data) == {"answers"} else None
     if not isinstance(answers, dict) or not all(_answer(value) for value in answers.values()):

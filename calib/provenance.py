@@ -72,7 +72,7 @@ def load(path: Path) -> Provenance | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise _spoilt(path, error) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _spoilt(path, data.get("format") if isinstance(data, dict) else type(data).__name__)

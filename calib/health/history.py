@@ -32,7 +32,7 @@ def load(path: Path) -> Before:
     """The check saved at `path`. Raises CalibrationError."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CalibrationError(sentence(f"the check {path} cannot be read", expected="JSON", got=error)) from error
     kind = (data.get("format"), data.get("version")) if isinstance(data, dict) else None
     if kind != (FORMAT, VERSION):

@@ -63,7 +63,7 @@ class Progress:
             if bad := [name for name, row in joints.items() if row.how not in HOW]:
                 raise ValueError(f"{bad[0]}: {joints[bad[0]].how}")
             made = cls(path, str(data["robot"]), joints, bool(data["complete"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _bad(path, error) from None
         if made.robot != robot:
             raise _bad(path, f"of a {made.robot}, not of a {robot}")

@@ -61,7 +61,7 @@ def read(path: Path) -> Journal | None:
         changes = tuple(_change(row) for row in data["servos"])
         files = tuple(Staged(Path(row["target"]), str(row["old"]), str(row["new"])) for row in data["files"])
         return Journal(str(data["robot"]), str(data["date"]), changes, files)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         do = f"compare the arm with its file (armside calibrate --check), then delete {path}"
         expected = f"{FORMAT}, version {VERSION}"
         raise EepromError(sentence(f"the journal {path} says nothing", expected=expected, got=error, do=do)) from error

@@ -126,7 +126,7 @@ def load(path: str | Path, robot: Robot) -> Calibration:
     except FileNotFoundError as error:
         got = f"nothing at {path}"
         raise CalibrationError(sentence("calibration file", expected="a file", got=got, do=REDO)) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         what = f"calibration {path} cannot be read"
         raise CalibrationError(sentence(what, expected=f"JSON of {FORMAT}", got=error, do=REDO)) from error
     return from_dict(data, robot, str(path))

@@ -84,7 +84,7 @@ def load(path: str | Path, joints: Sequence[str]) -> Calibration:
         raise CalibrationError(
             sentence("calibration file", expected="a file", got=f"nothing at {path}", do=REDO)
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CalibrationError(
             sentence(f"calibration {path} cannot be read", expected="LeRobot's JSON", got=error, do=REDO)
         ) from error
