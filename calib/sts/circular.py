@@ -75,6 +75,11 @@ class Shaft:
     def width(self) -> float:
         return self.high - self.low
 
+    @property
+    def torn(self) -> bool:
+        """Whether an end that was seen before readings were lost may lie beyond what was swept since."""
+        return self.restarts > 0 and not (self.at_low and self.at_high)
+
     def _doubt(self, t: float, raw: int) -> None:
         """A jump: a glitch when the next reading is back, true when that stays there; then the way there is lost."""
         before, self._doubted = self._doubted, raw

@@ -169,6 +169,7 @@ def _findings(job: Job, rows: Mapping[str, Zeroed], seen: Seen) -> tuple[Finding
         )
     if not job.mechanics:  # but no arm's joint stands still from stop to stop
         found = tuple(dataclasses.replace(item, refuses=widths[item.joint] < judge.UNMOVED_DEG) for item in found)
+    found += judge.torn([joint for joint, one in seen.swept.items() if one.torn])
     if seen.closed is None:
         return found
     gripper = job.robot.grippers[0]

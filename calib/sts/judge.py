@@ -55,6 +55,12 @@ def ways(widths_deg: Mapping[str, float]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def torn(joints: Sequence[str]) -> tuple[Finding, ...]:
+    """Joints of which readings were lost in the middle of a sweep that was not repeated."""
+    what, cause = "readings were lost while it was swept", "one of its stops may be missing: sweep it again"
+    return tuple(Finding(joint, what, cause) for joint in joints if not TRAVEL[joint].free)
+
+
 def zeros(mode: str, rows: Mapping[str, Zeroed], grippers: Sequence[str]) -> tuple[Finding, ...]:
     """Joints whose pose and sweep do not belong together."""
     found = []

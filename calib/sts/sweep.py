@@ -29,6 +29,7 @@ class Swept:
     high: float
     samples: int
     reached: tuple[int, int]  # how often either end
+    torn: bool = False  # readings were lost, and it was not swept from end to end since
 
     @property
     def width_deg(self) -> float:
@@ -54,14 +55,18 @@ def sweep(person: Person, live: Live) -> dict[str, Swept]:
         if person.alone and live.clock() - began > live.pace.patience_s:
             raise CalibrationImplausible(_unfinished(live, missing))
     rows = live.shafts.items()
-    return {joint: Swept(row.low, row.high, row.samples, (row.at_low, row.at_high)) for joint, row in rows}
+    return {joint: Swept(row.low, row.high, row.samples, (row.at_low, row.at_high), row.torn) for joint, row in rows}
 
 
 def missing_of(live: Live) -> tuple[str, ...]:
     """Joints whose sweep is not what it should be yet, in the arm's order."""
-    widths = live.widths()
-    silent = [joint for joint, shaft in live.shafts.items() if shaft.position is None]
-    return tuple(name for name, width in widths.items() if name in silent or judge.state(name, width) != judge.GOOD)
+    return tuple(name for name in live.shafts if live.shafts[name].position is None or _state(live, name) != judge.GOOD)
+
+
+def _state(live: Live, name: str) -> str:
+    shaft = live.shafts[name]
+    state = judge.state(name, shaft.width * DEGREES_PER_TICK)
+    return judge.SHORT if state == judge.GOOD and shaft.torn and not TRAVEL[name].free else state
 
 
 def close_gripper(person: Person, live: Live, gripper: str, swept: Swept) -> float:
@@ -94,7 +99,7 @@ def _unfinished(live: Live, missing: tuple[str, ...]) -> str:
 
 def _view(live: Live, reading: Reading, missing: tuple[str, ...]) -> LiveView:
     rows = tuple(_row(live, name, reading) for name in live.shafts)
-    again = [name for name, shaft in live.shafts.items() if shaft.restarts]
+    again = [name for name, shaft in live.shafts.items() if shaft.torn and not TRAVEL[name].free]
     message = f"{', '.join(again)}: readings were lost or jumped, sweep from stop to stop again" if again else ""
     keys = (("Enter", "done"), ("r", "start again"), ("q", "cancel"))
     return LiveView(SWEEP_TITLE, _todo(live, missing), rows, keys=keys, message=message)
@@ -107,6 +112,8 @@ def _todo(live: Live, missing: tuple[str, ...]) -> str:
     name = missing[0]
     if judge.state(name, widths[name]) == judge.WIDE:
         return f"{name} turned further than it can: press r and sweep again, or Enter to see the likely cause"
+    if live.shafts[name].torn:
+        return f"{HOW}: {name} once more"
     left = TRAVEL[name].narrowest - widths[name]
     return f"{HOW}: {name} lacks {left:.0f} degrees at least" + (f", {len(missing) - 1} more" if missing[1:] else "")
 
@@ -117,6 +124,4 @@ def _row(live: Live, name: str, reading: Reading) -> JointRow:
     silent = reading.silent_s.get(name)
     if silent is not None:
         return JointRow(name, None, shaft.low, shaft.high, wanted, judge.LOST, f"no answer for {silent:.1f} s")
-    return JointRow(
-        name, shaft.position, shaft.low, shaft.high, wanted, judge.state(name, shaft.width * DEGREES_PER_TICK)
-    )
+    return JointRow(name, shaft.position, shaft.low, shaft.high, wanted, _state(live, name))

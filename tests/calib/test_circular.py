@@ -106,6 +106,15 @@ def test_readings_lost_for_long_are_no_guess() -> None:
     assert shaft.restarts == 1 and shaft.width == 0
 
 
+def test_after_lost_readings_both_ends_are_wanted_again() -> None:
+    """A hand that went on to the other stop only has not shown where the first one was."""
+    on = [*path(0, 300), *path(1200, 3000)]  # a jump that stays
+    shaft = swept(on)
+    assert shaft.restarts == 1 and shaft.width == 1800 and shaft.torn
+    assert not swept([*on, *path(3000, 1200)]).torn
+    assert not swept(path(0, 2700)).torn  # the control: nothing was lost
+
+
 def test_a_joint_without_stops_may_have_gone_round() -> None:
     shaft = Shaft(None)
     shaft.feed(0.0, 0)

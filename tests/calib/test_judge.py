@@ -78,3 +78,8 @@ def test_horns_are_told_and_never_refused() -> None:
     (thirty,), (half,) = (judge.horns(row(degrees), ("gripper",)) for degrees in (30.0, 180.0))
     assert "+30 degrees" in thirty.what and not thirty.refuses
     assert "half a turn" in half.what and "harmless" in half.cause
+
+
+def test_a_sweep_of_which_readings_were_lost_is_swept_again() -> None:
+    (finding,) = judge.torn(["elbow_flex", "wrist_roll"])
+    assert finding.refuses and finding.joint == "elbow_flex" and "sweep it again" in finding.cause
