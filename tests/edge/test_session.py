@@ -215,8 +215,9 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
-def test_it_starts_without_torch_transformers_and_onnx(bundle: Path) -> None:
-    done = _run(BLOCKED + START, str(bundle))
+@pytest.mark.parametrize("mode", ["bundle", "thinking"])
+def test_it_starts_without_torch_transformers_and_onnx(mode: str, request: pytest.FixtureRequest) -> None:
+    done = _run(BLOCKED + START, str(request.getfixturevalue(mode)))
     assert done.stdout == "(30, 6)\n", done.stderr
     for name in ("torch", "transformers", "onnx"):  # the control: the blocker blocks
         assert f"{name} is blocked" in _run(BLOCKED + f"import {name}").stderr
@@ -255,9 +256,11 @@ with Session.open(sys.argv[1]) as session:
 
 
 @pytest.mark.slow
-def test_a_thousand_calls_leave_memory_as_it_was(bundle: Path) -> None:
-    grown = json.loads(_run(MEASURE, str(bundle), "1000", "drop").stdout)
+@pytest.mark.parametrize("mode", ["bundle", "thinking"])
+def test_a_thousand_calls_leave_memory_as_it_was(mode: str, request: pytest.FixtureRequest) -> None:
+    path = str(request.getfixturevalue(mode))
+    grown = json.loads(_run(MEASURE, path, "1000", "drop").stdout)
     assert grown["rss"] < 3_000_000, grown
     assert grown["traced"] < 100_000, grown
-    leaked = json.loads(_run(MEASURE, str(bundle), "200", "keep").stdout)  # the control: results kept
+    leaked = json.loads(_run(MEASURE, path, "200", "keep").stdout)  # the control: results kept
     assert leaked["traced"] > 500_000, leaked
