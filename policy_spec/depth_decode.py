@@ -148,7 +148,8 @@ def released(push: Push, tokens: DepthTokens, known: Known) -> Depth:
 
 
 def drafted(push: Push, tokens: DepthTokens, known: Known, drafter: Drafter) -> Depth:
-    """All that is not settled in each pass, up to depth_end; the first wrong guess ends what a pass settles.
+    """As much of the draft in each pass as is likely to hold, up to depth_end; the first wrong guess ends what a pass
+    settles.
 
     Each pass settles one more changed cell at least, so that there are never as many passes as in the released order.
     """
@@ -156,24 +157,27 @@ def drafted(push: Push, tokens: DepthTokens, known: Known, drafter: Drafter) -> 
     drafter.begin(known.codes)
     if known.codes is None:
         drafter.fill(codes, known.changed, 0)
-    open_cells, at = np.flatnonzero(known.changed), 0
+    left, at = np.flatnonzero(known.changed), 0
     while True:
-        open_cells = open_cells[open_cells >= at]
-        rows = np.append(open_cells, tokens.cells) - at
-        logits = model.feed(tokens.sequence(codes)[at:], at, rows)
+        reach = drafter.reach()
+        stop = int(left[reach]) if reach < len(left) else tokens.cells + 2
+        asked = left[:reach]
+        logits = model.feed(tokens.sequence(codes)[at:stop], at, np.append(asked, min(stop - 1, tokens.cells)) - at)
         of_codes = tokens.of_codes(logits[:-1])
         chosen = np.full(tokens.cells, NONE)
-        chosen[open_cells] = of_codes.argmax(-1)
-        wrong = open_cells[chosen[open_cells] != codes[open_cells]]
-        at = int(wrong[0]) + 1 if len(wrong) else tokens.cells
-        decided = int((open_cells < at).sum())
+        chosen[asked] = of_codes.argmax(-1)
+        wrong = asked[chosen[asked] != codes[asked]]
+        at = int(wrong[0]) + 1 if len(wrong) else stop
+        decided = int((asked < at).sum())
         model.decide(of_codes[:decided])
         model.accepted += decided - min(len(wrong), 1)
         drafter.learn(codes, chosen, at)
-        if not len(wrong):
+        left = left[decided:]
+        if len(wrong):
+            codes[at - 1] = chosen[at - 1]
+            drafter.fill(codes, known.changed, at)
+        elif stop > tokens.cells:
             break
-        codes[at - 1] = chosen[at - 1]
-        drafter.fill(codes, known.changed, at)
     _finish(model, logits[-1:])
     return model.depth(codes, known.changed)
 

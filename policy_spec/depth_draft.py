@@ -7,6 +7,7 @@ this frame and the ones before, speaks first at each cell. Knows nothing of mode
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ SOURCES = {  # name: how often it is expected to be right before it has been see
     "own": 0.5,  # what was last chosen in this cell after the same code on its left
     "left": 0.5,  # what was last chosen in any cell after the same code on its left
 }
+_REACH = 5.0  # times the expected run of right guesses, which one run in a hundred outlasts
 _FADE = 0.9  # of a source's record at each judged cell: about ten cells are remembered
 
 
@@ -61,7 +63,7 @@ class Drafter:
             for name in self.sources:
                 guess = self._guess(name, cell, self._left_of(fed, cell))
                 if guess != NONE:
-                    self._hits[name] = self._hits[name] * _FADE + (guess == chosen[cell])
+                    self._hits[name] = self._hits[name] * _FADE + float(guess == chosen[cell])
                     self._asked[name] = self._asked[name] * _FADE + 1
         for cell in asked:
             left = self._left_of(fed, cell)
@@ -76,6 +78,11 @@ class Drafter:
             left = self._left_of(codes, cell)
             said = (self._guess(name, cell, left) for name in ranked)
             codes[cell] = next((guess for guess in said if guess != NONE), codes[cell])
+
+    def reach(self) -> int:
+        """How many open cells a pass should try: guesses beyond are hardly ever reached, and feeding them costs."""
+        miss = min(1 - self._hits[name] / self._asked[name] for name in self.sources)
+        return math.ceil(_REACH / max(miss, 1e-3))
 
     def _left_of(self, codes: Codes, cell: int) -> int:
         return int(codes[cell - 1]) if cell else self.values

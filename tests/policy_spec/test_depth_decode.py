@@ -62,8 +62,8 @@ def test_all_orders_give_the_codes_of_plain_greedy(model: dm.Model, sources: tup
         changed = int(given_.changed.sum())
         assert slow.passes == dm.releases(given_.changed) + after + 1 and slow.accepted == 0
         assert slow.fed == len(ids)
-        assert quick.passes == 1 + changed - quick.accepted + after, "a pass for each wrong guess"
-        assert quick.passes < slow.passes
+        wrong = changed - quick.accepted
+        assert 1 + wrong + after <= quick.passes < slow.passes, "a pass for each wrong guess, and for each end of reach"
 
 
 @given(MODELS, CODES, MASKS)
@@ -185,6 +185,33 @@ def test_a_drafter_follows_who_was_right() -> None:
         drafter.learn(fed, chosen, dm.CELLS)
     drafter.fill(codes, np.arange(dm.CELLS) == 4, 2)
     assert codes.tolist() == [0, 0, 0, 0, 3, 0, 0, 0, 0], "open cells only"
+
+
+def test_a_drafter_that_fails_reaches_less_far() -> None:
+    """And further again once it is right: what is fed beyond a wrong guess is fed in vain."""
+    drafter = Drafter(dm.CELLS, dm.VALUES, ("before",))
+    drafter.begin(np.zeros(dm.CELLS, np.int64))
+    fed, far = np.zeros(dm.CELLS, np.int64), drafter.reach()
+    for _ in range(3):
+        drafter.learn(fed, np.ones(dm.CELLS, np.int64), dm.CELLS)
+    near = drafter.reach()
+    for _ in range(9):
+        drafter.learn(fed, fed, dm.CELLS)
+    assert 5 <= near < dm.CELLS < far < drafter.reach()
+
+
+def test_a_reach_that_ends_costs_a_pass_and_no_code() -> None:
+    """A drafter that has failed often, and is right all through now."""
+    drafter = Drafter(dm.CELLS, dm.VALUES, ("before",))
+    model, shape = dm.Model(seed=1, reach=99), dm.tokens(full=False)
+    truth = released(model, shape, known(None, [True] * dm.CELLS))
+    drafter.begin(truth.codes)
+    for _ in range(9):
+        drafter.learn(truth.codes, (truth.codes + 1) % dm.VALUES, dm.CELLS)
+    assert drafter.reach() == 6
+    depth = drafted(model, shape, Known(truth.codes, np.ones(dm.CELLS, np.bool_)), drafter)
+    assert depth.passes == 2 and depth.accepted == dm.CELLS and depth.fed == dm.CELLS + 2
+    assert np.array_equal(depth.codes, truth.codes)
 
 
 def test_a_drafter_that_knows_nothing_says_nothing() -> None:
