@@ -150,8 +150,9 @@ class FastTokenizer:
     def letters(self) -> NDArray[np.int64]:
         """[size] characters that begin in each token: a chunk's tokens sum to its number of coefficients."""
         counts = np.zeros(self.size, np.int64)
+        inner = frozenset(byte_letters()[0x80:0xC0])  # bytes that go on with a character
         for token, number in self.backend.get_vocab().items():
-            counts[number] = sum(_byte(letter) & 0xC0 != 0x80 for letter in token)
+            counts[number] = sum(letter not in inner for letter in token)
         return counts
 
     def config(self) -> dict[str, Any]:
@@ -165,16 +166,11 @@ _SIZES = ("action_dim", "time_horizon")
 
 
 @functools.cache
-def _alphabet() -> dict[str, int]:
-    """Byte-level encoding's character for each byte: printable Latin-1 stands for itself, the rest from 256 on."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [byte for byte in range(256) if byte not in set(plain)]
-    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(rest)}
-
-
-def _byte(letter: str) -> int:
-    """The byte behind one character of a token; a token of the initial alphabet may hold one that stands for none."""
-    return _alphabet().get(letter, 0)
+def byte_letters() -> tuple[str, ...]:
+    """[256] byte-level encoding's character for each byte: printable Latin-1 is itself, the rest counts from 256."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    rest = iter(range(256, 512))
+    return tuple(chr(byte) if byte in plain else chr(next(rest)) for byte in range(256))
 
 
 def _facts(file: Path) -> dict[str, Any]:

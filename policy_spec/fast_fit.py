@@ -1,8 +1,9 @@
 """Fits a FAST tokenizer to chunks of actions, and writes it in the released format, whole or not at all.
 
-Takes normalized chunks [N, H, D]; gives a FastTokenizer. The same chunks in the same order give the same file, byte
-for byte, and the released code's file: the trainer of the `tokenizers` library depends on nothing else. Knows nothing
-of datasets, statistics or robots; what else is to lie beside the tokenizer is given as JSON files.
+Takes normalized chunks [N, H, D]; gives a FastTokenizer. The same chunks in the same order give the same file, byte for
+byte (the trainer of the `tokenizers` library depends on nothing else), and the released code's file wherever every
+coefficient of the range occurs. Knows nothing of datasets, statistics or robots; what else is to lie beside the
+tokenizer is given as JSON files.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.trainers import BpeTrainer
 
 from policy_spec.errors import SpecError, sentence
-from policy_spec.fast import CONFIG_FILE, TOKENIZER_FILE, WORDS_FILE, Coefficients, FastTokenizer, coefficients, text_of
+from policy_spec.fast import (
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    WORDS_FILE,
+    Coefficients,
+    FastTokenizer,
+    byte_letters,
+    coefficients,
+    text_of,
+)
 
 CODES, SCALE, DIMS = 2048, 10.0, 32  # of the released tokenizer
 MAX_TOKEN_LETTERS = 10000
@@ -84,7 +94,7 @@ def fit(chunks: NDArray[Any], options: FitOptions, progress: Progress = lambda *
         min_frequency=2,
         show_progress=False,
         special_tokens=[],
-        initial_alphabet=[chr(i) for i in range(most - least + 1)],
+        initial_alphabet=_alphabet(most - least + 1),
         max_token_length=MAX_TOKEN_LETTERS,
     )
     progress("merging", 0, 0)
@@ -148,6 +158,14 @@ def _transformed(chunks: NDArray[Any], scale: float, progress: Progress) -> Iter
         progress("cosine transform", start, len(chunks))
         piece = coefficients(chunks[start : start + _PIECE], scale)
         yield np.clip(piece, -32768, 32767).astype(np.int16)  # wider is refused right after
+
+
+def _alphabet(count: int) -> list[str]:
+    """The characters of the released fit, and those that stand for their bytes: it leaves the latter to the data, and
+    then has no token for a coefficient that is within the range and did not occur.
+    """
+    plain = [chr(i) for i in range(count)]
+    return plain + [byte_letters()[byte] for byte in sorted({*"".join(plain).encode()})]
 
 
 def _texts(whole: NDArray[np.int16], least: int) -> Iterator[str]:
