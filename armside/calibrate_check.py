@@ -77,9 +77,8 @@ def _servos(target: Target) -> dict[str, Any]:
     from contextlib import ExitStack
 
     from calib.sts.compare import compare, look
+    from calib.sts.servos import open_bus
     from firmware_bridge.drivers import virtual_port
-    from firmware_bridge.sts.bus import Bus
-    from firmware_bridge.sts.line import SerialLine
 
     files, extra = _files(target)
     with ExitStack() as stack:
@@ -87,7 +86,7 @@ def _servos(target: Target) -> dict[str, Any]:
         if port == "sim":
             port = stack.enter_context(virtual_port(target.robot, _config(target)))
         began = time.monotonic()
-        bus = Bus(SerialLine(port))
+        bus = open_bus(port)
         stack.callback(bus.close)
         seen = look(bus, files.calibration)
         took = time.monotonic() - began

@@ -22,16 +22,15 @@ def run(args: argparse.Namespace) -> int:
     from armside.calib_target import choose_target, refuse_running
     from armside.json_out import give
     from armside.person_args import person_of
+    from calib.sts.servos import open_bus
     from calib.sts.take_over import take_over
-    from firmware_bridge.sts.bus import Bus
-    from firmware_bridge.sts.line import SerialLine
 
     target = choose_target(args)
     refuse_running(target)
     take = _take(args, target)
     where = where_of(target, args.lerobot)
     with person_of(args) as person:
-        bus = Bus(SerialLine(target.port))
+        bus = open_bus(target.port)
         try:
             said = take_over(person, bus, target.robot, take, where)
         finally:

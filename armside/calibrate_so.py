@@ -35,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.json_out import give, words_aside
     from armside.person_args import person_of
     from calib.sts.flow import calibrate
-    from firmware_bridge.sts.bus import Bus
-    from firmware_bridge.sts.line import SerialLine
+    from calib.sts.servos import open_bus
 
     if args.drive and args.mode != "mechanical":
         do = f"leave out --drive, or --mode {args.mode}"
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         if trial is not None:
             target, person = trial.target, trial.person
         job = _job(args, target, trial)
-        bus = Bus(SerialLine(trial.port if trial is not None else target.port))
+        bus = open_bus(trial.port if trial is not None else target.port)
         try:
             outcome = calibrate(person, bus, job)
         finally:

@@ -16,7 +16,8 @@ from calib.person import YES, Person, Question
 from calib.sts.circular import raw_ticks
 from firmware_bridge.errors import BridgeError, NoAnswer, ServoError, ServoMissing, ServoWrong, sentence
 from firmware_bridge.robot import Robot
-from firmware_bridge.sts.bus import Bus
+from firmware_bridge.sts.bus import Bus, Patience
+from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.registers import REGISTERS
 from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.scan import probe_echo, scan
@@ -27,7 +28,14 @@ LOST_S = 3.0  # without an answer: the procedure ends
 RELEASE_S = 2.0  # a holding arm is let down over
 RELEASE_STEPS = 20
 LOOK_BEYOND = range(0, 21)  # ids that are looked for where one of the arm's is missing
+# Of all servos at once: an FTDI adapter keeps answers for 16 ms and a busy computer for as long; no tick waits here.
+PATIENCE = Patience(reply_timeout_s=0.06)
 _PRESENT = REGISTERS["Present_Position"]
+
+
+def open_bus(port: str) -> Bus:
+    """The bus of an arm that is worked on. Raises PortError."""
+    return Bus(SerialLine(port), PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import pytest
 from calib.person import YES
 from calib.sts.flow import Job, Outcome, calibrate
 from calib.sts.save import Where
+from calib.sts.servos import open_bus
 from calib.sts.zero import POSE
 from firmware_bridge import robots
 from firmware_bridge.kinematics.bodies import BODIES
 from firmware_bridge.sts.bus import Bus
-from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.travel import TRAVEL
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from tests.calib.hands import QUICK, Hands, Moves
@@ -50,7 +50,7 @@ def table(folder: Path, plant: Plant | None = None, mode: str = "mechanical", **
         answers = {**ANSWERS, **hands.pop("answers", {})}  # type: ignore[dict-item]
         upright = {"roll": lambda bench: [{"wrist_roll": 0.0}], **hands.pop("moves_on_ask", {})}  # type: ignore[dict-item]
         person = Hands(answers=answers, bench=bench, moves_on_ask=upright, **hands)  # type: ignore[arg-type]
-        bus = Bus(SerialLine(bench.path, 1_000_000))
+        bus = open_bus(bench.path)
         where = Where(folder / "blue.json", (), folder / "journal.json")
         try:
             yield Table(bench, person, bus, Job(ROBOT, BODIES["so101"], where, mode, pace=QUICK))
