@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calib.health.measure import Mark, heat, lowest
 from calib.health.plan import QUICK, Exercise
 from tests.calib.health_model import JOINTS, Arm, checked
 
@@ -73,6 +75,11 @@ def test_a_motor_that_pushes_against_friction_pushes_the_way_it_came() -> None:
     assert found["base"].push == pytest.approx(0.1, abs=0.02) and found["elbow"].push == 0.0
 
 
+def test_a_joint_that_hangs_is_not_late_for_that() -> None:
+    found = checked(Arm(lag_s=(0.05,) * 3, droop=(2.0, 0.0, 0.0)), Exercise()).joints
+    assert found["base"].lag_ms == pytest.approx(found["elbow"].lag_ms, abs=10)
+
+
 def test_repeats_have_a_spread_and_a_single_pair_has_none() -> None:
     assert checked(Arm(play=(1.0,) * 3), Exercise()).joints["base"].backlash_spread == pytest.approx(0.0, abs=ONE_TICK)
     assert checked(Arm(play=(1.0,) * 3), QUICK).joints["base"].backlash_spread is None
@@ -91,6 +98,33 @@ def test_heat_counts_what_whole_degrees_prove() -> None:
     assert found["base"].temperature_per_min == pytest.approx(6.0, abs=1.0)
     assert found["base"].heating == pytest.approx(5.0, abs=1.6)
     assert found["elbow"].heating == 0.0 == found["gripper"].heating  # one degree may be none
+
+
+@pytest.mark.parametrize(
+    ("rises", "sure"),
+    [((0.5, 0.0), 0.0), ((0.5, 1.0), 0.0), ((0.5, 2.0), 1.0), ((0.06, 5.0), None)],
+)
+def test_a_whole_degree_may_be_none(rises: tuple[float, float], sure: float | None) -> None:
+    """`rises`: at which part of the time, by how much. One that came at once is no rate: the slope counts."""
+    series = checked(Arm(), QUICK).series
+    at, by = rises
+    late = np.arange(len(series.t)) >= at * len(series.t)
+    series = dataclasses.replace(series, temperature=30.0 + by * np.repeat(late[:, None], 3, axis=1))
+    found = heat(series, 0)
+    assert found is not None
+    minutes = (series.t[-1] - series.t[0]) / 60
+    first, last, rate, known = found
+    assert (first, last) == (30.0, 30.0 + by)
+    assert known == pytest.approx(sure / minutes if sure is not None else rate) and known <= max(rate, 0.0) + 1e-9
+
+
+def test_a_single_low_reading_is_a_glitch() -> None:
+    found = checked(Arm(), QUICK)
+    everything = [Mark("rest", -1, int(found.series.tick[0]), int(found.series.tick[-1]) + 1)]
+    for count, low in ((1, 7.4), (2, 3.0)):
+        voltage = found.series.voltage.copy()
+        voltage[100 : 100 + count, 1] = 3.0
+        assert lowest(voltage, found.series, 1, everything) == low
 
 
 def test_sag_is_that_of_the_joint_and_of_all_together() -> None:

@@ -113,8 +113,8 @@ def test_what_is_not_reported_is_no_finding() -> None:
 
 def test_firmware_that_differs_is_named() -> None:
     odd = joint(joint="gripper", firmware="3.9")
-    found = health(FINE, joint(joint="wrist_roll"), odd)
-    assert found.verdict == WORN and "firmware 3.10, but gripper 3.9" in found.findings[0].text
+    found = health(FINE, joint(joint="wrist_roll"), odd, joint(joint="wrist_flex", firmware=""))
+    assert found.verdict == WORN and "firmware 3.10, but gripper 3.9; what to do" in found.findings[0].text
 
 
 def test_late_ticks_are_the_computers_but_not_those_that_waited_for_an_answer() -> None:
@@ -131,6 +131,7 @@ def test_answers_that_all_servos_lose_are_the_adapters_not_a_cables() -> None:
 
     [finding] = lossy(5.0, 6.0, 8.0).findings
     assert finding.joint == "" and "all servos lose answers, 5.0 to 8.0 per 1,000" in finding.text
+    assert {row.joint for row in lossy(6.0).findings} == {"j0"}  # of one servo nothing is in common
     assert {row.joint for row in lossy(0.0, 6.0, 8.0).findings if row.quantity == "missed_per_1000"} == {"j1", "j2"}
     assert len([row for row in lossy(1.5, 6.0, 50.0).findings if row.quantity == "missed_per_1000"]) == 3
 
