@@ -95,12 +95,11 @@ def test_the_released_answer(runner: tuple[Run, Variant], host: Pipeline, fast: 
 
 @pytest.mark.slow
 def test_the_released_answer_by_train_s_model(host: Pipeline, fast: FastTokenizer, data: Arrays) -> None:
-    """The slow truth: the whole sequence anew for each token, then once more for a draft of it."""
+    """The slow truth: the whole sequence anew for each token."""
     variant = variant_of(host.spec, "discrete", "full", host.tag.horizon)
     run = torch_runner(load_model(FOLDER / "checkpoint"), host.spec, BRACKET, variant)
     pipeline = DiscretePipeline(host, variant, fast, constrained=False)
-    for _ in range(2):
-        check(predict(pipeline, run, data), data, host, constrained=False)
+    check(predict(pipeline, run, data), data, host, constrained=False)
 
 
 def test_without_drafts_and_after_a_reset_nothing_is_guessed(
