@@ -14,13 +14,22 @@ from calib.person import YES, LiveView, Person, Question
 from calib.setup.any_baud import USUAL, AnyBaud
 from calib.setup.assign import is_set
 from calib.setup.servos import Servo, find_servos, read_servo
-from firmware_bridge.errors import BridgeError, EepromError, NoAnswer, PortError, ServoError, sentence
+from firmware_bridge.errors import (
+    BridgeError,
+    CorruptAnswer,
+    EepromError,
+    NoAnswer,
+    PortError,
+    ServoError,
+    sentence,
+)
 
 MARKER = ("Acceleration", 254)  # of a limp servo it moves nothing; a servo that starts has 0
 SILENT_LOOKS = 2  # in a row: one may be a glitch
 LOOK_S = 0.05
 LOST_S = 4.0  # silent for so long after power-off: perhaps it is back under another id
 SKIP = "skip"
+PLUGGING = (NoAnswer, CorruptAnswer, PortError)  # what a plug that is being pushed in does
 QUIT_KEY = (("q", "cancel"),)
 
 
@@ -65,8 +74,8 @@ class _Watch:
         give_up = time.monotonic() + self.cycle.wait_s
         while time.monotonic() < give_up:
             if self._answers():
-                if self.away or self._restarted():
-                    return self._judge()
+                if (self.away or self._restarted()) and (servo := self._judged()) is not None:
+                    return servo
             elif self.away and time.monotonic() - self.silent_since > LOST_S:
                 self._refuse_other()
                 self.silent_since = time.monotonic()
@@ -98,11 +107,15 @@ class _Watch:
     def _restarted(self) -> bool:
         try:
             return self.port.bus(USUAL).read(self.cycle.servo.id, MARKER[0]) != MARKER[1]
-        except ServoError:
+        except PLUGGING:
             return False
 
-    def _judge(self) -> Servo:
-        servo = read_servo(self.port.bus(USUAL), self.cycle.servo.id, USUAL)
+    def _judged(self) -> Servo | None:
+        """The servo, None: its plug is not all the way in yet. Raises EepromError."""
+        try:
+            servo = read_servo(self.port.bus(USUAL), self.cycle.servo.id, USUAL)
+        except PLUGGING:
+            return None
         if not is_set(servo, self.cycle.servo.id):
             raise _forgot(self.cycle.servo, servo)
         return servo

@@ -9,8 +9,9 @@ import pytest
 from calib.person import CANCEL, LiveView
 from calib.setup.any_baud import USUAL, AnyBaud
 from calib.setup.progress import UNCHECKED, VERIFIED, WRITTEN, Progress
-from calib.setup.servos import find_servos
+from calib.setup.servos import Servo, find_servos, read_servo
 from firmware_bridge.errors import EepromError, NoAnswer
+from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from policy_spec.errors import Cancelled
 from tests.calib.setup_bench import JOINTS, NEW, POSE, SO101, Hands, bench, ids, setup
@@ -46,6 +47,25 @@ def test_a_memory_that_forgets(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(EepromError, match=r"forgot.*expected: id 6.*got: servo id 1"):
             setup(hands, path, only="gripper", wait_s=20.0)
         assert not Progress.load(path, "so101").joints["gripper"].settled
+
+
+def test_a_plug_that_is_not_all_the_way_in_yet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers once and is silent again, as contacts do."""
+    real = read_servo
+    with bench() as made:
+        looks: list[int] = []
+
+        def bounce(bus: Bus, servo: int, baud: int) -> Servo:
+            looks.append(servo)
+            made.lose("gripper", len(looks) == 1)
+            try:
+                return real(bus, servo, baud)
+            finally:
+                made.lose("gripper", False)
+
+        monkeypatch.setattr("calib.setup.cycle.read_servo", bounce)
+        setup(Hands(made, chain="skip"), path, only="gripper", wait_s=20.0)
+        assert len(looks) == 2 and Progress.load(path, "so101").joints["gripper"].how == VERIFIED
 
 
 @pytest.mark.parametrize("count", range(1, 5))
