@@ -147,6 +147,7 @@ def test_a_check_that_was_broken_off_says_why_and_is_no_verdict_but_for_what_was
 def test_supplies_and_minutes() -> None:
     assert [supply_of(volts) for volts in (5.0, 7.4, 8.4, 12.0, 24.0)] == ["5 V", "7.4 V", "7.4 V", "12 V", "24 V"]
     assert minutes_left(joint(temperature=40.0, heating=4.0), "sts") == pytest.approx(5.0)
+    assert minutes_left(joint(temperature=70.0, heating=4.0), "sts") == 0.0
     assert minutes_left(FINE, "sts") is None
 
 

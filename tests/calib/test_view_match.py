@@ -57,6 +57,20 @@ def test_a_camera_that_moved_is_told_with_its_shift(dx: int) -> None:
     assert ("left" if dx > 0 else "right") in verdict.text
 
 
+@pytest.mark.parametrize("dy", [-40, 40])
+def test_a_camera_that_tilted_is_told_with_its_shift(dy: int) -> None:
+    verdict = judge({"cam0": np.roll(later(scene(1), 4), dy, axis=0)}, REFERENCE)[0]
+    assert verdict.word == "moved" and ("down" if dy > 0 else "up") in verdict.text
+    assert verdict.shift is not None and abs(verdict.shift[1] - dy / 240) < 0.02
+
+
+def test_a_view_that_looks_alike_in_a_mirror_is_not_mirrored() -> None:
+    """Another reading must be clearly better than the picture as it is."""
+    even = scene(1) // 2 + np.fliplr(scene(1)) // 2
+    assert likeness(np.ascontiguousarray(np.fliplr(even)), even).score > 0.9
+    assert judge({"cam0": later(even, 3)}, {"cam0": even})[0].word == "good"
+
+
 def test_another_scene_is_a_hint_and_no_verdict() -> None:
     words = [one({"cam0": later(scene(seed), 5)}) for seed in range(100, 130)]
     assert not any(bad for _, _, bad in words)
@@ -67,6 +81,13 @@ def test_another_scene_is_a_hint_and_no_verdict() -> None:
 def test_a_covered_lens_is_bad(value: int, shade: str) -> None:
     word, text, bad = one({"cam0": np.full((240, 320, 3), value, np.uint8)})
     assert (word, bad) == ("dark", True) and shade in text
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(0, 15, "almost black"), (245, 255, "overexposed"), (0, 40, "")])
+def test_too_little_and_too_much_light(low: int, high: int, said: str) -> None:
+    picture = np.full((240, 320, 3), low, np.uint8)
+    picture[:, 160:] = high
+    assert light_of(picture).complaint.startswith(said) and bool(light_of(picture).complaint) is bool(said)
 
 
 def test_frozen_missing_and_unknown_slots() -> None:
