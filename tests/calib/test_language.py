@@ -177,8 +177,10 @@ def test_what_nothing_simple_explains_is_not_explained_away() -> None:
     assert "so it cannot stand there" in found.findings[0].text and "pose" not in kinds(found)["shoulder_pan"]
     found = so(changed("shoulder_pan", 1.0), stats={**SO, "q99": [20.0, *SO["q99"][1:]], "q01": [10.0, *SO["q01"][1:]]})
     assert kinds(found) == {"shoulder_pan": "pose"} and found.findings[0].text.endswith("it may just stand there")
-    found = so(changed("shoulder_pan", 0.4), stats={**SO, "q99": [20.0, *SO["q99"][1:]], "q01": [10.0, *SO["q01"][1:]]})
-    assert "swapped" not in kinds(found)["shoulder_pan"]  # the gripper's 0.2 would fit, were it rad
+    stats = {**SO, "q01": [25.0, *SO["q01"][1:]], "q99": [40.0, *SO["q99"][1:]]}
+    found = so([0.2, *HOME[1:5], 0.6], stats=stats)
+    told = kinds(found)  # both outside, each inside with the other's number; but no gripper is taken for an arm's joint
+    assert set(told) == {"shoulder_pan", "gripper"} and "swapped" not in " ".join(told.values())
 
 
 def test_statistics_that_say_nothing() -> None:
