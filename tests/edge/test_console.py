@@ -76,6 +76,13 @@ def test_the_line_says_what_goes_on() -> None:
     assert "thinking" in text
 
 
+def test_the_line_says_what_a_policy_thought() -> None:
+    words = "depth: 2 passes, 17 of 100 cells changed"
+    facts = {name: getattr(STATE, name) for name in STATE.__slots__}
+    assert words in status_line(LoopState(**{**facts, "thought": words})).plain
+    assert "depth" not in status_line(STATE).plain  # the control
+
+
 def test_without_a_terminal_events_are_lines_and_there_are_no_keys() -> None:
     out = io.StringIO()
     with RunConsole(Control(), io.StringIO(), Console(file=out, width=120)) as console:
