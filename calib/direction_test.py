@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calib.drawing import draw, goes
-from calib.moved import GOOD, OTHER, REVERSED, SEVERAL, WAITING, Moved, judge, ways
+from calib.moved import GOOD, OTHER, REVERSED, SEVERAL, WAITING, Moved, Return, judge, ways
 from calib.person import AGAIN, DONE, YES, JointRow, LiveView, Person, Question
 from firmware_bridge.kinematics.bodies import Placed
 from firmware_bridge.kinematics.directions import direction
@@ -161,14 +161,17 @@ def turned(angle: float) -> float:
 def _step(test: Guided, step: Step) -> Seen:
     """Asks, watches, and asks again before it believes that something is odd."""
     seen = Seen(step, SKIP)
+    home = math.nan
     for tries in range(TRIES):
         if test.person.ask(_question(step)) == SKIP:
             return seen
-        seen = _watch(test, step)
+        seen = _watch(test, step, home)
+        home = seen.before if seen.verdict == REVERSED else math.nan
         if seen.good or (test.person.alone and seen.verdict == WAITING):
             break
         if tries + 1 < TRIES:
-            test.person.tell(f"{again(seen)}; once more to be sure")
+            back = "put it back, then " if seen.verdict == REVERSED else ""
+            test.person.tell(f"{again(seen)}; {back}once more to be sure")
     return seen
 
 
@@ -194,21 +197,34 @@ def again(seen: Seen) -> str:
     }[seen.verdict]
 
 
-def _watch(test: Guided, step: Step) -> Seen:
-    """Until the hand rests after a move that is enough, or the person says done."""
+def _watch(test: Guided, step: Step, home: float) -> Seen:
+    """Until the hand rests after a move that is enough, or the person says done.
+
+    `home`: where the joint was before the first try, or nan. Putting it back is no move: a reversed joint that is only
+    put back would read as a good one.
+    """
     place = test.joints.index(step.joint)
     before, fresh = test.read()
+    away = float(before[place]) - home
+    back = Return(home, away) if abs(away) >= _enough(test)[step.joint] else None
     rested, rested_at = before, time.monotonic()
     deadline = rested_at + test.patience_s
     while True:
         now, fresh = test.read()
+        if back and back.reached(now[place]) and back.further(now[place], before[place]):
+            before = now
         moved = _judge(test, step, before, now)
-        test.person.show(_view(test, step, before, now, moved))
+        if back and moved.verdict == GOOD:
+            moved = Moved(WAITING)
+        test.person.show(_view(test, step, before, now, moved, back is not None))
         word, at = test.person.hear(), time.monotonic()
         if word == AGAIN:
             before, deadline = now, at + test.patience_s
         if _parts(test, rested, now).max() > STILL:
             rested, rested_at = now, at
+        if back and at - rested_at > test.still_s and back.reached(now[place]):
+            before, back = now, None
+            continue
         settled = moved.verdict != WAITING and at - rested_at > test.still_s
         if word == DONE or settled or (test.person.alone and at > deadline):
             verdict = moved.verdict if fresh[place] else LOST
@@ -233,7 +249,7 @@ def _judge(test: Guided, step: Step, before: Array, now: Array) -> Moved:
     return judge(step.joint, step.sign, way, _enough(test))
 
 
-def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved) -> LiveView:
+def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved, returns: bool) -> LiveView:
     rows = []
     for index, joint in enumerate(test.joints):
         start, here = (100 * v if joint in test.grippers else math.degrees(v) for v in (before[index], now[index]))
@@ -244,5 +260,7 @@ def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved) -> 
             state, note = "wide", "moves instead" if moved.verdict == OTHER else "moves as well"
         rows.append(JointRow(joint, here, min(start, here), max(start, here), None, state, note))
     todo = "open it wide" if step.gripper else f"move only {step.joint}, so that {step.does}; then hold still"
+    if returns:
+        todo = f"first put {step.joint} back where it was, and hold still"
     keys = (("Enter", "done"), ("r", "again"), ("q", "cancel"))
     return LiveView(f"direction of {step.joint}", todo, tuple(rows), "degrees, gripper %", keys, step.drawing)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WAITING, GOOD, REVERSED, OTHER, SEVERAL = "waiting", "good", "reversed", "other", "several"
+BACK = 0.4  # of the first try's way: less is back where it was
 ALONG = 0.6  # of the largest way: a joint that moved so far along with it leaves it open which one was meant
 
 
@@ -20,6 +21,25 @@ class Moved:
 
     verdict: str
     joints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A joint that stands away from where its first try began: putting it back is no move.
+
+    Else a reversed joint that is only put back would read as a good one.
+    """
+
+    home: float
+    away: float  # from home
+
+    def reached(self, at: float) -> bool:
+        """It is back, or beyond."""
+        return (at - self.home) * self.away <= BACK * self.away**2
+
+    def further(self, at: float, before: float) -> bool:
+        """It came further back than `before`: what counts begins where it turns round."""
+        return (at - before) * self.away < 0
 
 
 def ways(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:

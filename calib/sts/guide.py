@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calib.drawing import draw
-from calib.moved import GOOD, OTHER, REVERSED, SEVERAL, Moved, judge, ways
+from calib.moved import GOOD, OTHER, REVERSED, SEVERAL, Moved, Return, judge, ways
 from calib.person import AGAIN, JointRow, LiveView, Person, Question
 from calib.sts.judge import turned
 from calib.sts.live import Live, wait_still
@@ -84,21 +84,26 @@ def guide(person: Person, live: Live, body: Body) -> dict[str, str]:
     found = {}
     for joint in live.servos.ids:
         asked = Asked(joint, live.servos.ids)
+        home = None
         for attempt in range(1, TRIES + 1):
-            seen = _watch(person, live, asked, body)
+            seen, home = _watch(person, live, asked, body, home)
             if seen.verdict == GOOD:
                 break
             if attempt == TRIES:
-                what = f"{joint}: {asked.went_wrong(seen)}, twice"
+                what = f"{asked.went_wrong(seen)}, twice"
                 raise CalibrationImplausible(sentence(what, expected=WORDS[joint][1], do=asked.cause(seen)))
-            text = f"{asked.went_wrong(seen)}. Once more: {asked.text}."
+            text = f"{asked.went_wrong(seen)}. Put it back where it was, then once more: {asked.text}."
             person.ask(Question(f"guide.{joint}", text, options=(AGAIN,), usual=AGAIN))
         found[joint] = WORDS[joint][1]
     return found
 
 
-def _watch(person: Person, live: Live, asked: Asked, body: Body) -> Moved:
-    """The verdict, as soon as there is a clear one: GOOD at once, anything else when the arm stands still again."""
+def _watch(person: Person, live: Live, asked: Asked, body: Body, home: float | None) -> tuple[Moved, float]:
+    """The verdict, as soon as there is a clear one: GOOD at once, anything else when the arm stands still again.
+
+    `home`: where the joint was before the first try, None: now; given back. Putting it back is no move: a reversed
+    joint that is only put back would read as a good one.
+    """
     drawing = draw(body, pose_of(body), mark=asked.joint, arrow=asked.sign)
 
     def hold(reading: Reading) -> None:
@@ -106,20 +111,25 @@ def _watch(person: Person, live: Live, asked: Asked, body: Body) -> Moved:
         person.show(dataclasses.replace(_view(live, asked, reading, drawing, ""), todo="hold still for a moment"))
 
     before = wait_still(live, live.pace.settle_s, hold)
+    home = before[asked.joint] if home is None else home
+    away = before[asked.joint] - home
+    back = Return(home, away) if abs(away) >= ENOUGH_DEG else None
     person.tell(f"move by hand: {asked.text}")
     enough = dict.fromkeys(before, ENOUGH_DEG)
     began = live.clock()
-    message = ""
+    message = "put it back first" if back else ""
     for reading in live.readings():
         if person.hear() == AGAIN:
             before = live.degrees()
-        way = ways(before, live.degrees())
-        seen = judge(asked.joint, asked.sign, way, enough)
-        if seen.verdict == GOOD:
-            return seen
-        if live.still_s >= live.pace.moved_s and seen.verdict in (OTHER, REVERSED):
-            return seen
-        if live.still_s >= live.pace.moved_s and seen.verdict == SEVERAL:
+        now, still = live.degrees(), live.still_s >= live.pace.moved_s
+        if back and back.reached(now[asked.joint]) and (still or back.further(now[asked.joint], before[asked.joint])):
+            before = now
+            if still:
+                back, message = None, f"it is back; now {asked.text}"
+        seen = judge(asked.joint, asked.sign, ways(before, now), enough)
+        if (seen.verdict == GOOD and not back) or (still and seen.verdict in (OTHER, REVERSED)):
+            return seen, home
+        if still and seen.verdict == SEVERAL:
             message, before = f"{' and '.join(seen.joints)} moved: hold the others still", live.degrees()
         person.show(_view(live, asked, reading, drawing, message))
         if person.alone and live.clock() - began > live.pace.patience_s:

@@ -138,7 +138,30 @@ def test_a_mirrored_joint_that_a_pose_and_every_round_trip_let_pass() -> None:
     assert finding.kind == "sign" and finding.joints == ("shoulder_pan",)
     assert "when the gripper goes left the policy's number must go down, and it went up" in finding.text
     assert person.asked.count("direction.shoulder_pan") == 2  # looked at twice before it is believed
-    assert "counted the other way; once more to be sure" in "\n".join(person.told)
+    assert "counted the other way; put it back, then once more to be sure" in "\n".join(person.told)
+
+
+@pytest.mark.parametrize(("mirrored", "verdict"), [(True, REVERSED), (False, GOOD)])
+def test_putting_a_joint_back_is_no_answer(mirrored: bool, verdict: str) -> None:
+    """Moved once, put back only after the next question: that way back must not make a mirrored joint a good one."""
+    plant = Plant(calibration=SHIPPED, reversed=("shoulder_pan",) if mirrored else (), gravity=0.0)
+    first = TURNS["shoulder_pan"] * (20.0 if mirrored else -20.0)  # a hand that errs, on an honest arm
+    ways = [first, 0.0, TURNS["shoulder_pan"] * 20.0]  # degrees of the joint
+    with Bench(SO101, plant) as bench:
+
+        class Hands(Scripted):
+            def show(self, view: LiveView) -> None:
+                left = 3 - len(ways)
+                back = "put" not in view.todo  # what the screen asks for is done only then
+                if ways and self.asked.count("direction.shoulder_pan") > (left > 0) and (left < 2 or back):
+                    bench.hand(shoulder_pan=ways.pop(0))
+                Scripted.show(self, view)
+
+        person = Hands(yes=True, answers=only("shoulder_pan"))
+        test, arm = guided(bench, person)
+        found = run(dataclasses.replace(test, patience_s=5.0), [ARM])
+        arm.close()
+    assert ways == [] and verdicts(found)["shoulder_pan"] == verdict
 
 
 def test_a_gripper_calibrated_the_wrong_way() -> None:

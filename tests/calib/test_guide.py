@@ -114,3 +114,17 @@ def test_nobody_there() -> None:
 def test_cancelled_while_watching() -> None:
     with pytest.raises(Cancelled):
         guided(Plant(), heard=["", "quit"])
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_putting_a_joint_back_is_no_answer(honest: bool) -> None:
+    """Moved once, put back only after the question: that way back must not make a reversed servo a good one."""
+    tries = iter([[{"elbow_flex": 20.0 if honest else -20.0}], [{"elbow_flex": 0.0}, {"elbow_flex": -20.0}]])
+    does = {"which motor is which: elbow_flex": lambda bench: next(tries)}
+    if honest:  # a hand that erred once
+        rests = dataclasses.replace(QUICK, moved_s=0.012)  # shorter than its hands rest
+        found, person = guided(Plant(), rests, does=does)
+        assert person.asked == ["guide.elbow_flex"] and set(found) == set(ROBOT.joints)
+        return
+    with pytest.raises(CalibrationImplausible, match="mounted the other way round"):
+        guided(Plant(reversed=("elbow_flex",)), does=does)
