@@ -21,7 +21,10 @@ from train.checkpoint import load_model
 pytestmark = pytest.mark.reference
 
 
-@pytest.mark.parametrize("kind", KINDS)
+LONG = (pytest.mark.slow, pytest.mark.timeout(1200))  # four checkpoints in four bundles each, ten calls of every frame
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=LONG if k == "think" else ()) for k in KINDS])
 def test_every_quantity_is_within_its_tolerance(reference_folder: Path, kind: str) -> None:
     rows = run_folder(reference_folder, kind)
     short = [row for row in rows if not row.ok]

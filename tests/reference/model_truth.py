@@ -78,7 +78,7 @@ class ModelTruth:
         if "kv_layer0" in data:
             case.relative("model: kv_layer0", flat(kv[0]), data["kv_layer0"])
         head = getattr(self.model.model, "action_expert_depth_gate", None)
-        if head is not None:
+        if head is not None and "gate" in data:
             case.equal("model: depth_mask", depth.numpy(), data["depth_mask"])
             values = gates(head, kv, visible, depth)
             got = torch.stack(values) if data["gate"].ndim == 3 else values[-1]

@@ -29,8 +29,8 @@ class Quantity:
         return self.error >= self.tolerance if self.at_least else self.error <= self.tolerance
 
     def to_json(self) -> dict[str, Any]:
-        """For --json."""
-        return {**asdict(self), "ok": self.ok}
+        """For --json, which knows no infinity: what is only reported has no tolerance."""
+        return {**asdict(self), "tolerance": None if np.isinf(self.tolerance) else self.tolerance, "ok": self.ok}
 
 
 class Case:
@@ -66,6 +66,15 @@ class Case:
             return
         self.rows.append(Quantity(self.name, quantity, cosine(got, expected), INT8_COSINE, at_least=True))
 
+    def report(self, quantity: str, value: float, detail: str = "") -> None:
+        """A number that nothing is held to."""
+        self.rows.append(Quantity(self.name, quantity, value, float("inf"), detail.replace("\n", " ")))
+
+    def refused(self, quantity: str, error: Exception) -> None:
+        """No answer where there is one."""
+        detail = f"{type(error).__name__}: {error}".replace("\n", " ")
+        self.rows.append(Quantity(self.name, f"{quantity}: answers", float("inf"), 0.0, detail))
+
     def _add(self, quantity: str, got: Any, expected: Any, measure: Any, tolerance: float) -> None:
         if np.shape(got) != np.shape(expected):
             detail = f"shape {np.shape(got)}, expected {np.shape(expected)}"
@@ -79,8 +88,8 @@ def table(rows: list[Quantity]) -> str:
     cells = [("case", "quantity", "error", "tolerance", "ok", "worst")]
     for r in rows:
         digits = ".7f" if r.at_least else ".3g"
-        mark = "yes" if r.ok else "NO"
-        cells.append((r.case, r.quantity, format(r.error, digits), f"{r.tolerance:g}", mark, r.detail))
+        tolerance, mark = ("", "") if np.isinf(r.tolerance) else (f"{r.tolerance:g}", "yes" if r.ok else "NO")
+        cells.append((r.case, r.quantity, format(r.error, digits), tolerance, mark, r.detail))
     widths = [max(len(line[i]) for line in cells) for i in range(5)]
     return "\n".join(
         "  ".join([*(c.ljust(w) for c, w in zip(line, widths, strict=False)), line[5]]).rstrip() for line in cells
