@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from armside.fast_data import FIT_FILE, FORMAT, VERSION, Data
+
+T = TypeVar("T")
 
 
 def fit_tokenizer(args: argparse.Namespace) -> int:
@@ -23,7 +27,7 @@ def fit_tokenizer(args: argparse.Namespace) -> int:
     with stages() as progress:
         progress("reading actions", 0, 0)
         data = load(args)
-        tokenizer = fit(data.chunks, options, progress)
+        tokenizer = interruptible(lambda: fit(data.chunks, options, progress))
         sample = data.chunks[:: max(1, len(data.chunks) // 1000)]
         trip = round_trip(tokenizer, sample, progress)
         facts = _facts(args, data)
@@ -41,6 +45,28 @@ def fit_tokenizer(args: argparse.Namespace) -> int:
     print(f"next: armside fast roundtrip {shlex.quote(str(args.out))} {shlex.quote(str(args.dataset))}")
     give(args.json, {**facts, "size": tokenizer.size, **tokenizer.config(), "tokens_mean": float(trip.tokens.mean())})
     return 0
+
+
+def interruptible(work: Callable[[], T]) -> T:
+    """Does the work in a thread, so that Ctrl-C need not wait for the trainer, which looks for no signal. What it has
+    made is left where it is: it writes no file.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def _facts(args: argparse.Namespace, data: Data) -> dict[str, Any]:

@@ -96,6 +96,10 @@ def report(data: Data, trip: RoundTrip, rows: list[dict[str, Any]]) -> list[str]
         f"{steps * width} ({steps * width / trip.tokens.mean():.1f} times as many)",
         f"bytes per chunk: {trip.raw_bytes} in float32, {trip.coded_bytes:.0f} in tokens ({ratio:.1f} times smaller)",
     ]
+    if clipped := outside(data):
+        lines.append(
+            f"note: {clipped:.1%} of the values lie outside the statistics and were clipped before, as policies do"
+        )
     if trip.lost:
         lines.append(f"note: {trip.lost} more chunks reach above the fitted range and have no tokens; fit to this data")
     if trip.cut:
@@ -103,6 +107,14 @@ def report(data: Data, trip: RoundTrip, rows: list[dict[str, Any]]) -> list[str]
     if trip.too_long:
         lines.append(f"note: {trip.too_long} chunks need more tokens than a policy may answer with ({trip.most})")
     return lines
+
+
+def outside(data: Data) -> float:
+    """Share of the values that normalization clipped: an error that no tokenizer makes."""
+    if data.stats is None:
+        return 0.0
+    values, scale = data.windows.values, normalizer(data.stats)
+    return float((np.abs(scale.unnormalize(data.chunks) - values) > 1e-3 * scale.half_range()).mean())
 
 
 def as_json(data: Data, trip: RoundTrip, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,6 +133,7 @@ def as_json(data: Data, trip: RoundTrip, rows: list[dict[str, Any]]) -> dict[str
         "bytes_raw": trip.raw_bytes,
         "bytes_coded": trip.coded_bytes,
         "chunks_without_tokens": trip.lost,
+        "values_clipped": outside(data),
         "coefficients_cut": trip.cut,
         "chunks_too_long": trip.too_long,
     }
