@@ -109,7 +109,7 @@ def _strip(run: Recording, found: list[tuple[ChunkRecord, Depth]]) -> str:
 
 
 def _frame(run: Recording, chunk: ChunkRecord, depth: Depth) -> str:
-    said = f"prediction {chunk.index}: {int(depth.changed.sum())} cells changed, passes: {depth.passes}"
+    said = f"prediction {chunk.index}: {int(depth.changed.sum())} changed, {depth.passes} passes"
     colours = inline(png(_like(code_map(depth.codes, depth.side, WIDTH // depth.side), depth)), "png", f"codes, {said}")
     return f"<div>{_seen(run, chunk.index, depth)}{figure(colours, said)}</div>"
 
