@@ -90,11 +90,10 @@ def close_gripper(person: Person, live: Live, gripper: str, swept: Swept) -> flo
 
 def _unfinished(live: Live, missing: tuple[str, ...]) -> str:
     widths = live.widths()
-    rows = [f"{name} {widths[name]:.0f} of {TRAVEL[name].width:.0f} degrees" for name in missing]
-    what = f"the sweep was not finished within {live.pace.patience_s:.0f} s"
-    return sentence(
-        what, expected=HOW, got="; ".join(rows) or "an arm that keeps moving", do="sweep them, or see why not"
-    )
+    rows = [str(finding) for finding in judge.ways({name: widths[name] for name in missing})]
+    what = f"the sweep was not right within {live.pace.patience_s:.0f} s"
+    got = "; ".join(rows) or ("no answer from " + ", ".join(missing) if missing else "an arm that keeps moving")
+    return sentence(what, expected=HOW, got=got, do="mend what is named, or sweep these joints; nothing was written")
 
 
 def _view(live: Live, reading: Reading, missing: tuple[str, ...]) -> LiveView:

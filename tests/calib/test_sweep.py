@@ -84,7 +84,14 @@ def test_nobody_to_press_enter_and_a_joint_that_is_missing(tmp_path: Path) -> No
 
     with table(tmp_path, None, does={"from stop to stop": sweep}) as arm:
         arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=0.8))
-        with pytest.raises(CalibrationImplausible, match="wrist_flex 0 of 190 degrees"):
+        with pytest.raises(CalibrationImplausible, match="wrist_flex: its way is 0 degrees, expected 162 to 230"):
+            arm.run()
+
+
+def test_nobody_to_press_enter_and_a_joint_that_turns_too_far(tmp_path: Path) -> None:
+    with table(tmp_path, Plant(stops={"elbow_flex": (-165.0, 165.0)}, pose={"gripper": 0.0})) as arm:
+        arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=2.0))
+        with pytest.raises(CalibrationImplausible, match=r"elbow_flex: its way is 330 degrees.*the horn"):
             arm.run()
 
 
