@@ -18,7 +18,8 @@ from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-WORKSTATION = ("armside.make_bundle", "episodes.lerobot_actions")  # joins rooms, reads files, that the robot has not
+# They join rooms, or read files, that the robot does not have.
+WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot_actions")
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow")
 
 
