@@ -19,7 +19,7 @@ from firmware_bridge.errors import NoAnswer, ServoWrong, sentence
 
 STEP_S = 0.01
 SHOW_S = 0.1
-SILENT_S = 0.15  # well within the watchdog's time
+SILENT_S = 0.15  # of asking, not of a program that did not run; well within the watchdog's time
 GUARD = 1.5  # of the torque that was asked for, and 0.2 N m: what it says of itself is rough
 DOING = {"close": "the fingers close", "open": "the fingers open"}
 
@@ -56,8 +56,9 @@ def _drive(motors: Motors, index: int, stroke: Stroke, person: Person, seen: Fee
     due = heard_at = shown_at = time.monotonic()
     low = high = seen.position
     while (command := stroke.step(heard_at, seen.position, seen.velocity)) is not None:
+        asked_at = time.monotonic()
         while (answer := motors.command(index, command)) is None:
-            if time.monotonic() - heard_at > SILENT_S:
+            if time.monotonic() - asked_at > SILENT_S:
                 do = "check its cable; the arm is as it was before"
                 raise NoAnswer(sentence(f"{name}: while it was driven", expected="an answer", got="silence", do=do))
         seen, heard_at = answer, time.monotonic()

@@ -36,6 +36,7 @@ from firmware_bridge.errors import BridgeError, NoAnswer, PortBusy, PortLost, Se
 from firmware_bridge.robot import Robot
 
 PATIENCE_S = 0.03  # with one answer
+LEFT_ALONE_S = 0.005  # between two looks whether a motor may be asked again
 LISTEN_S = 0.05  # ten ticks of a bridge
 TRIES = 5
 SETTLE_S = 0.5  # patience with a reading of every motor
@@ -162,9 +163,15 @@ class Motors:
         raise ServoWrong(sentence(f"{self.robot.joints[index]}: torque on", expected="enabled", got=got, do=do))
 
     def command(self, index: int, command: Mit) -> Feedback | None:
-        """One MIT command; what the motor says to it, None: no answer. Raises PortLost."""
-        row = self.rows[index]
-        return self._exchange({index: make_mit(row.id, command, MOTORS[row.type].ranges)}).get(index)
+        """One MIT command; what the motor says to it, None: no answer. Raises PortLost.
+
+        After a lost answer it is left alone for 50 ms, holding its last command: asked on, it would owe one for ever.
+        """
+        row, before = self.rows[index], time.monotonic()
+        answer = self._exchange({index: make_mit(row.id, command, MOTORS[row.type].ranges)}, force=False).get(index)
+        if answer is None:
+            time.sleep(max(0.0, before + LEFT_ALONE_S - time.monotonic()))
+        return answer
 
     def disable(self, index: int) -> bool:
         """Switch one motor off; whether it confirmed that. Never raises."""
@@ -178,9 +185,9 @@ class Motors:
         self.on.discard(index)
         return confirmed
 
-    def _exchange(self, frames: Mapping[int, Frame]) -> dict[int, Feedback]:
+    def _exchange(self, frames: Mapping[int, Frame], *, force: bool = True) -> dict[int, Feedback]:
         """One frame to each motor; the answers that surely belong to them. Raises PortLost."""
-        self.chain.post(frames, force=True)
+        self.chain.post(frames, force=force)
         self.chain.collect(PATIENCE_S)
         self._check_buses()
         return {index: row for index in frames if (row := self.chain.latest[index]) and self.chain.fresh(index)}

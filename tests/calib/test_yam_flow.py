@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -286,6 +287,18 @@ def test_a_motor_that_falls_silent_is_left_to_its_watchdog() -> None:
         assert "its own watchdog lets go after 1000 ms" in person.told[-1]
         rig.motor("gripper")._fed -= 1.1
         assert rig.nibbles()[6] == nibbles.COMMUNICATION_LOST
+
+
+@pytest.mark.parametrize("stalled_s", [0.0, 0.2])
+def test_one_lost_answer_is_no_silent_motor(stalled_s: float) -> None:
+    """Nor where this program did not run for a while."""
+    with YamRig(with_zeros(YAM)) as rig:
+
+        def stall() -> None:
+            rig.fault("gripper", drop=1)
+            time.sleep(stalled_s)
+
+        assert calibrate(rig.job(), driven(rig, stall)).calibration.gripper.name == CRANK
 
 
 def test_a_bus_that_goes_away_is_named() -> None:
