@@ -157,7 +157,7 @@ def walk(terminal: Terminal, bench: Bench) -> None:
             bench.wait()
             terminal.wait_for("skip")
             terminal.type("\r")
-            terminal.wait_for("then hold still|open it wide")
+            terminal.wait_for("hold still|open it wide")
             way = 60.0 if step.gripper else step.sign * 20.0
             bench.hand(**{step.joint: bench.angle(step.joint) + way})
 
