@@ -117,7 +117,7 @@ def test_a_second_ctrl_c_ends_what_does_not_listen(start: Start) -> None:
     program = start("hold")
     program.wait_for("deaf now")
     program.type("\x03")
-    time.sleep(0.2)
+    time.sleep(0.6)  # on a busy machine two that come together are one
     assert program.process.poll() is None
     program.type("\x03")
     assert program.end() != 0
