@@ -13,10 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="its size (default: tiny)")
-    parser.add_argument(
-        "--robot", choices=ROBOTS, default="so101", help="whose joints and cameras (default: so101)"
-    )
+    parser.add_argument("--robot", choices=ROBOTS, default="so101", help="whose joints and cameras (default: so101)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other weights (default: 0)")
+    parser.add_argument("--depth", action="store_true", help="of a policy that predicts a depth map before it acts")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
 
 
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.say import size
     from train.init_checkpoint import InitOptions, init_checkpoint, plan
 
-    options = InitOptions(args.folder, args.preset, args.robot, args.seed, args.overwrite)
+    options = InitOptions(args.folder, args.preset, args.robot, args.seed, args.overwrite, args.depth)
     total = plan(options)[1].total_bytes
     with byte_bar("writing weights", total) as advance:
         shards = init_checkpoint(options, advance)
@@ -35,5 +34,6 @@ def run(args: argparse.Namespace) -> int:
         f"{size(shards.total_bytes)} in {len(shards.shards)} shards ({shards.dtype})"
     )
     folder, bundle = shlex.quote(str(args.folder)), shlex.quote(f"{args.folder}.bundle")
-    print(f"next: armside export {folder} {bundle} --target x86-cpu --precision int8")
+    mode = " --mode think" if args.depth else ""
+    print(f"next: armside export {folder} {bundle} --target x86-cpu --precision int8{mode}")
     return 0

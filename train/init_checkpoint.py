@@ -39,6 +39,7 @@ class InitOptions:
     robot: str = "so101"
     seed: int = 0
     overwrite: bool = False
+    depth: bool = False  # predicts a depth map before it acts
 
     def __post_init__(self) -> None:
         for word, value, known in (("preset", self.preset, PRESETS), ("robot", self.robot, ROBOTS)):
@@ -52,7 +53,7 @@ def plan(options: InitOptions) -> tuple[dict[str, Any], ShardPlan]:
     """The JSON files by name, and which tensors go where; nothing is written."""
     preset = PRESETS[options.preset]
     vocabulary = build_vocabulary(preset.plain_size, preset.vocab_size)
-    config = config_json(preset, vocabulary)
+    config = config_json(preset, vocabulary, options.depth)
     files = {
         "config.json": config,
         "generation_config.json": _generation_config(config),

@@ -143,8 +143,8 @@ def norm_stats_json(robot: RobotStats) -> dict[str, Any]:
     return {"format": "molmoact2_norm_stats.v1", "norm_mode": "q01_q99", "metadata_by_tag": {robot.tag: tag}}
 
 
-def config_json(preset: Preset, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The whole config.json of a preset, with the keys of a released one."""
+def config_json(preset: Preset, vocabulary: Vocabulary, depth: bool = False) -> dict[str, Any]:
+    """The whole config.json of a preset, with a released one's keys. depth: a MolmoThink, with a gate per layer."""
     return dict(
         sorted(
             {
@@ -159,24 +159,24 @@ def config_json(preset: Preset, vocabulary: Vocabulary) -> dict[str, Any]:
                 "vit_config": _vit_config(preset),
                 "adapter_config": _adapter_config(preset),
                 "action_expert_config": _expert_config(preset),
-                **_policy_switches(),
+                **_policy_switches(depth),
                 **vocabulary.config_ids(),
             }.items()
         )
     )
 
 
-def _policy_switches() -> dict[str, Any]:
+def _policy_switches(depth: bool) -> dict[str, Any]:
     return {
         "add_action_expert": True,
         "action_mode": "both",
-        "action_expert_depth_gate": False,
+        "action_expert_depth_gate": depth,
         "action_expert_depth_gate_init_bias": -4.0,
-        "action_expert_depth_gate_per_layer": False,
+        "action_expert_depth_gate_per_layer": depth,
         "add_control_tokens": True,
         "add_setup_tokens": True,
         "depth_mode": 2,
-        "enable_depth_reasoning": False,
+        "enable_depth_reasoning": depth,
         "flow_matching_beta_alpha": 1.0,
         "flow_matching_beta_beta": 1.5,
         "flow_matching_cutoff": 1.0,
