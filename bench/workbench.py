@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from armside.make_bundle import ExportOptions, export_bundle
+from edge.policies import STYLES
 from export import golden
 from export.build import GraphOptions
 from policy_spec.bundle import open_bundle
@@ -18,23 +19,24 @@ TASK = "put the red cube into the box"
 FOLDER = Path("bench-work")
 
 
-def checkpoint_of(preset: str, folder: Path) -> Path:
+def checkpoint_of(preset: str, folder: Path, depth: bool = False) -> Path:
     """`armside init --preset`, kept between runs."""
-    path = folder / preset
+    path = folder / (f"{preset}-depth" if depth else preset)
     if not (path / "config.json").is_file():
         say(f"writing a random {preset} checkpoint to {path}")
-        init_checkpoint(InitOptions(path, preset, "so101", 0, False), lambda _: None)
+        init_checkpoint(InitOptions(path, preset, "so101", 0, False, depth), lambda _: None)
     return path
 
 
-def bundle_of(checkpoint: Path, precision: str) -> Path:
+def bundle_of(checkpoint: Path, precision: str, mode: str = "continuous") -> Path:
     """A bundle whose bracket is this task's prompt, so that eager torch and the graphs do the same work."""
-    path = checkpoint.with_name(f"{checkpoint.name}-{precision}.bundle")
+    kind = "" if mode == "continuous" else f"-{mode}"
+    path = checkpoint.with_name(f"{checkpoint.name}-{precision}{kind}.bundle")
     try:
         open_bundle(path)
     except BundleError:
         say(f"exporting {path}")
-        graphs = GraphOptions(prompt_tokens=prompt_tokens(checkpoint))
+        graphs = GraphOptions(prompt_tokens=prompt_tokens(checkpoint), mode=mode)
         export_bundle(
             ExportOptions(str(checkpoint), path, precision=precision, graphs=graphs, overwrite=path.exists()),
             lambda *_: None,
@@ -43,12 +45,13 @@ def bundle_of(checkpoint: Path, precision: str) -> Path:
 
 
 def prompt_tokens(checkpoint: Path) -> int:
-    """Tokens of the benchmark's prompt."""
+    """Tokens of the benchmark's prompt: of the longer one that asks for depth, where the checkpoint knows it."""
     spec = PolicySpec.from_checkpoint(checkpoint)
+    style = STYLES["think" if spec.depth else "continuous"]
     tokenizer = spec.tokenizer(checkpoint / "tokenizer.json")
     tag = spec.tag(None)
     cameras, room = len(tag.camera_slots), spec.max_positions
-    pipeline = Pipeline(spec, tokenizer, tag, cameras=cameras, bracket=room, horizon=tag.horizon)
+    pipeline = Pipeline(spec, tokenizer, tag, cameras=cameras, bracket=room, horizon=tag.horizon, style=style)
     return len(pipeline.prepare(scene(pipeline), TASK).ids)
 
 
