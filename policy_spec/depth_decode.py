@@ -18,7 +18,7 @@ from policy_spec.depth_draft import NONE, Bools, Codes, Drafter
 from policy_spec.depth_patches import grid_side
 from policy_spec.errors import AnswerError, SessionError, SpecError, sentence
 from policy_spec.generated import Depth
-from policy_spec.graphs import Variant, extra_tokens
+from policy_spec.graphs import MOST_NEW_TOKENS, Variant, extra_tokens
 from policy_spec.spec import PolicySpec
 
 SMALL = 1e-3  # best minus second logit: closer ones may swap between kernels that round differently
@@ -159,9 +159,8 @@ def drafted(push: Push, tokens: DepthTokens, known: Known, drafter: Drafter) -> 
         drafter.fill(codes, known.changed, 0)
     left, at = np.flatnonzero(known.changed), 0
     while True:
-        reach = drafter.reach()
-        stop = int(left[reach]) if reach < len(left) else tokens.cells + 2
-        asked = left[:reach]
+        stop = _stop(tokens, left, at, drafter.reach())
+        asked = left[left < stop]
         logits = model.feed(tokens.sequence(codes)[at:stop], at, np.append(asked, min(stop - 1, tokens.cells)) - at)
         of_codes = tokens.of_codes(logits[:-1])
         chosen = np.full(tokens.cells, NONE)
@@ -176,10 +175,19 @@ def drafted(push: Push, tokens: DepthTokens, known: Known, drafter: Drafter) -> 
         if len(wrong):
             codes[at - 1] = chosen[at - 1]
             drafter.fill(codes, known.changed, at)
-        elif stop > tokens.cells:
+        elif stop > tokens.cells:  # depth_end was fed
             break
     _finish(model, logits[-1:])
     return model.depth(codes, known.changed)
+
+
+def _stop(tokens: DepthTokens, left: NDArray[np.intp], at: int, reach: int) -> int:
+    """The place before which a pass from place `at` ends: that of depth_end, the last cell within reach, or the room of
+    a pass. The last code is fed with depth_end: what comes after it is asked of that pass.
+    """
+    whole = tokens.cells + 2
+    stop = min(int(left[reach]) if reach < len(left) else whole, at + MOST_NEW_TOKENS)
+    return tokens.cells if stop == whole - 1 else stop
 
 
 def _finish(model: _Counted, logits: Logits) -> None:
@@ -206,6 +214,7 @@ def _follows(model: _Counted, chosen: int) -> None:
 
 
 def _runs(mask: Bools) -> list[tuple[int, int]]:
-    """Start and stop of each run of equal values."""
-    edges = np.flatnonzero(mask[1:] != mask[:-1]) + 1
-    return list(pairwise([0, *edges.tolist(), len(mask)]))
+    """Start and stop of each run of equal values; one that is longer than a pass takes, in pieces."""
+    edges, most = np.flatnonzero(mask[1:] != mask[:-1]) + 1, MOST_NEW_TOKENS
+    runs = pairwise([0, *edges.tolist(), len(mask)])
+    return [(at, min(at + most, stop)) for start, stop in runs for at in range(start, stop, most)]

@@ -75,6 +75,26 @@ def test_what_the_cache_holds_in_the_end_is_the_map(model: dm.Model, codes: list
         assert model.cache == depth.tokens.tolist()
 
 
+@given(MODELS, CODES, MASKS, st.integers(2, dm.CELLS + 1))
+def test_a_map_longer_than_a_pass_takes_more_of_them(
+    model: dm.Model, codes: list[int] | None, mask: list[bool], most: int
+) -> None:
+    """A grid of 12 x 12 does not fit in one run of the graph; here the room of a pass is smaller instead."""
+    shape, given_ = dm.tokens(full=model.full), known(codes, mask)
+    truth, ids, _ = dm.greedy(model, shape, given_)
+
+    def push(tokens: np.ndarray, start: int, rows: np.ndarray, /) -> np.ndarray:
+        assert 0 < len(tokens) <= most and len(rows) and rows.min() >= 0 and rows.max() < len(tokens)
+        return model(tokens, start, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("policy_spec.depth_decode.MOST_NEW_TOKENS", most)
+        for order in BOTH:
+            model.cache.clear()
+            depth = order(push, shape, given_)
+            assert np.array_equal(depth.codes, truth) and depth.tokens.tolist() == ids == model.cache
+
+
 @given(MODELS, CODES, MASKS)
 def test_what_was_known_is_not_written_to(model: dm.Model, codes: list[int] | None, mask: list[bool]) -> None:
     before = known(codes, mask)

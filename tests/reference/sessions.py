@@ -45,6 +45,8 @@ def opened(
     """
     checkpoint, (cameras, longest) = folder / "checkpoint", sizes
     spec = PolicySpec.from_checkpoint(checkpoint)
+    # A session wants room for all cameras of a tag, also where its cases have fewer pictures.
+    cameras = max(cameras, *(len(tag.camera_slots) for tag in spec.tags.values()))
     # An export refuses less than the longest empty prompt, which another tag's may be.
     longest = max(longest, spec.empty_prompt(spec.tokenizer(checkpoint / "tokenizer.json"), cameras))
     with ExitStack() as stack:
