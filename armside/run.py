@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from armside.arm_args import ArmChoice, add_arm_arguments, add_exit_arguments, choose, frame_of
 from policy_spec.errors import UsageError, sentence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    from edge.policies import ANSWERS, ORDERS
     from policy_spec.frames import frame_names
 
     parser.epilog = (
@@ -49,7 +48,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="refuse chunks predicted from an older observation (default: 5); a slow computer needs more",
     )
-    policy = parser.add_argument_group("the policy")
+    _add_policy_arguments(parser.add_argument_group("the policy"))
+    run_group = parser.add_argument_group("the run")
+    run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
+    run_group.add_argument("--record", metavar="DIR", type=Path, help="record everything there, for armside report")
+    run_group.add_argument(
+        "--record-images",
+        choices=("jpeg", "png"),
+        default="jpeg",
+        help="png keeps every pixel, so that a prediction can be made again bit for bit (default: jpeg)",
+    )
+    run_group.add_argument("--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)")
+    run_group.add_argument("--verify", action="store_true", help="hash the whole bundle again")
+
+
+def _add_policy_arguments(policy: Any) -> None:
+    from edge.policies import ANSWERS, ORDERS
+
     policy.add_argument("--task", required=True, help="what to do, in plain words")
     policy.add_argument(
         "--camera",
@@ -83,17 +98,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a discrete bundle: held to action tokens; or any token, as released, for bundles of --head full "
         "(default: constrained)",
     )
-    run_group = parser.add_argument_group("the run")
-    run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
-    run_group.add_argument("--record", metavar="DIR", type=Path, help="record everything there, for armside report")
-    run_group.add_argument(
-        "--record-images",
-        choices=("jpeg", "png"),
-        default="jpeg",
-        help="png keeps every pixel, so that a prediction can be made again bit for bit (default: jpeg)",
-    )
-    run_group.add_argument("--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)")
-    run_group.add_argument("--verify", action="store_true", help="hash the whole bundle again")
 
 
 def run(args: argparse.Namespace) -> int:
