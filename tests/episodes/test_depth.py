@@ -135,7 +135,8 @@ def test_the_report_shows_maps_and_what_they_cost(tmp_path: Path) -> None:
     changed = sum(int(one.changed.sum()) for one in maps)
     for part in (
         "4, of which 1 decoded in full", "3.5 on average, 2 to 5", f"44 of {changed}, {4400 / changed:.0f} %",
-        "6 (the best two logits closer than 0.001)", "A code is a name, not a distance", "prediction 0: 100 changed, 2 passes",
+        "6 (the best two logits closer than 0.001)", "A code is a name, not a distance",
+        "prediction 0: 100 changed, 2 passes",
     ):  # fmt: skip
         assert part in words, part
     assert (tmp_path / "run" / "plots" / "depth.png").stat().st_size > 5000
