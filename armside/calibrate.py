@@ -77,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does the one thing that was asked for."""
     job = next((module for name, module in JOBS.items() if getattr(args, name)), None)
+    if args.source is not None and (job is not None or args.port == "sim"):
+        from policy_spec.errors import UsageError, sentence
+
+        expected = "--from alone, on a real arm's port"
+        raise UsageError(sentence("--from takes over a file into an arm", expected=expected, do="leave the other out"))
     if job is None:
         from armside.calib_target import choose_target
 

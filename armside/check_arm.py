@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     arms.add_move_arguments(parser, "held where the servos can, else parked")
     parser.set_defaults(speed=None)  # --quick has its own
-    parser.add_argument("--quick", action="store_true", help="once instead of three times, faster: about 25 s")
+    parser.add_argument("--quick", action="store_true", help="once instead of three times, faster: about half a minute")
     parser.add_argument("--joint", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--home", action="store_true", help="go to the home pose first, slowly; default: from here")
     parser.add_argument(

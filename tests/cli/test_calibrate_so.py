@@ -128,3 +128,9 @@ def test_refused_before_anything_is_opened(place: Home) -> None:
     words = ("calibrate", "--robot", "so101", "--id", "blue", "--yes")
     drive = place.call(*words, "--port", "/dev/null", "--drive", "--mode", "pose")
     assert drive.returncode == 2 and "--mode mechanical" in drive.stderr
+
+
+@pytest.mark.parametrize("other", [("--check",), ("--save-views",), ("--port", "sim")])
+def test_a_file_is_taken_over_by_itself(place: Home, other: tuple[str, ...]) -> None:
+    done = place.call("calibrate", "--robot", "so101", "--id", "new", "--from", "blue.json", *other)
+    assert done.returncode == 2 and "--from alone" in done.stderr
