@@ -31,7 +31,7 @@ from policy_spec.think import ThinkPipeline
 
 SPEAKERS = ("rendered", "flicker", "chained", "own")
 SIDES = ("full", "released", "ours")
-FULL = 3  # pictures that are decoded in full: it costs the same each time
+FULL = 2  # pictures that are decoded in full: it costs the same each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +135,18 @@ def text(lines: Sequence[Line], title: str) -> str:
     """The README's table."""
     head = "codes | clip | changed | passes: full, released, ours | ours / released | accepted | episode begins"
     rows = [title, "", f"| {head} | full ms | released ms | ours ms | plain ms | ours / plain | patches |"]
-    rows.append("|---" * 13 + "|")
-    for one in lines:
-        passes, ms = one.passes, one.ms
-        counts = ", ".join(f"{passes[side]:.3g}" for side in SIDES)
-        cells = [one.codes, one.clip, f"{one.changed:.0%}", counts, f"{passes['ours'] / passes['released']:.2f}"]
-        cells += [f"{one.accepted:.0%}", str(one.begins), *(f"{ms[side]:.0f}" for side in (*SIDES, "plain"))]
-        cells += [f"{ms['ours'] / ms['plain']:.2f}x", f"{one.patches_ms / ms['ours']:.1%}", str(one.differ)]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    rows.append("|---" * 14 + "|")
+    return "\n".join([*rows, *map(row, lines)])
+
+
+def row(one: Line) -> str:
+    """One clip's line of it."""
+    passes, ms = one.passes, one.ms
+    counts = ", ".join(f"{passes[side]:.3g}" for side in SIDES)
+    cells = [one.codes, one.clip, f"{one.changed:.0%}", counts, f"{passes['ours'] / passes['released']:.2f}"]
+    cells += [f"{one.accepted:.0%}", str(one.begins), *(f"{ms[side]:.0f}" for side in (*SIDES, "plain"))]
+    cells += [f"{ms['ours'] / ms['plain']:.2f}x", f"{one.patches_ms / ms['ours']:.1%}", str(one.differ)]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -166,7 +169,7 @@ def main() -> None:
         for codes in args.codes:
             for clip in (replace(clip, noise=noise) for clip in CLIPS for noise in noises):
                 lines.append(bench.clip(clip, args.frames, codes))
-                say(f"{codes}, {lines[-1].clip}: {lines[-1].passes}")
+                say(row(lines[-1]))
         facts = f"{checkpoint.name}, {args.precision}, {args.frames} pictures a clip; {think.engine.name}"
     print(json.dumps([asdict(one) for one in lines], indent=1) if args.json else text(lines, facts))
 
