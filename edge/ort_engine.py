@@ -134,9 +134,8 @@ def _open_session(graph: str, path: Path, threads: int) -> Any:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
-    settings.enable_mem_pattern = False  # one block for a whole graph, beside the pieces of its first call
-    settings.log_severity_level = 3  # errors; warnings of the optimiser are not for users
     settings.enable_mem_pattern = False  # its plan holds a third more memory at the peak and saves no time
+    settings.log_severity_level = 3  # errors; warnings of the optimiser are not for users
     for key, value in SESSION_CONFIG.items():
         settings.add_session_config_entry(key, value)
     try:

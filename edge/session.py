@@ -85,7 +85,8 @@ class Session:
         return cls(bundle, engine, policy, host.tag, ready)
 
     def predict(self, observation: Observation, task: str, seed: int, passed: int = 0) -> Prediction:
-        """One chunk in policy units, with seconds per stage. The same calls since a reset give the same chunk.
+        """One chunk in policy units, with seconds per stage. The same calls since a reset give the same chunk; but for
+        rounding, where guesses learned before it change how many tokens a pass takes.
 
         `passed`: steps of the chunk before that have been executed since, for policies that guess by it.
 
