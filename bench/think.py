@@ -134,7 +134,7 @@ def line(codes: str, clip: Clip, samples: Sequence[Sample], begins: int) -> Line
 def text(lines: Sequence[Line], title: str) -> str:
     """The README's table."""
     head = "codes | clip | changed | passes: full, released, ours | ours / released | accepted | episode begins"
-    rows = [title, "", f"| {head} | full ms | released ms | ours ms | plain ms | ours / plain | patches |"]
+    rows = [title, "", f"| {head} | full ms | released ms | ours ms | plain ms | ours / plain | patches | differ |"]
     rows.append("|---" * 14 + "|")
     return "\n".join([*rows, *map(row, lines)])
 

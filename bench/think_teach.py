@@ -31,7 +31,7 @@ from train.init_checkpoint import InitOptions, init_checkpoint
 from train.model import MolmoAct2
 from train.model.llm import attention_bias
 
-PICTURES, HELD, NOISE, BATCH, RATE = 240, 16, 0.1, 4, 3e-3
+PICTURES, HELD, NOISE, BATCH, RATE = 120, 12, 0.1, 4, 3e-3
 NAME = "model.safetensors"
 
 
@@ -90,6 +90,8 @@ def teach(model: MolmoAct2, taught: list[Example], held: list[Example], minutes:
         model.lm_head.weight,
         *model.model.transformer.wte.parameters(),
     ]
+    for weight in weights:
+        weight.requires_grad_(True)  # a model is loaded to be asked, not to learn
     adam = torch.optim.Adam(weights, RATE)
     begun, step = time.monotonic(), 0
     while (passed := time.monotonic() - begun) < 60 * minutes:
