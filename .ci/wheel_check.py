@@ -12,8 +12,8 @@ import pkgutil
 import sys
 
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-ABSENT = ("torch", "transformers", "onnx", "onnxscript")
-WORKSTATION = ("armside.make_bundle",)  # joins rooms that the robot does not have
+ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow")
+WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot_actions")
 ROOMS = (*ROBOT_SIDE, "train", "export", "quant")
 
 
