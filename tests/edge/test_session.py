@@ -240,7 +240,7 @@ with Session.open(sys.argv[1]) as session:
         chunk = session.predict(seen, f"task {index % 7}", index)
         if keep:
             kept.append(chunk)
-    for index in range(100):
+    for index in range(400):  # until the allocator has what calls of every length need
         call(index)
     kept.clear()
     gc.collect()
