@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from episodes import layout
@@ -63,6 +62,8 @@ class Recording:
 
     def image(self, observation: ObservationRecord, slot: str) -> np.ndarray:
         """[h, w, 3] uint8 RGB. RecordingError where the file is missing or was cut."""
+        import cv2  # here: a workstation without opencv reads all the rest
+
         name = observation.image_files.get(slot)
         file = self.path / name if name else None
         data = cv2.imread(str(file), cv2.IMREAD_COLOR) if file is not None and file.exists() else None

@@ -13,6 +13,7 @@ ArmsideError
 |   +-- AnswerError     what a policy generated is not a chunk of actions: the arm holds
 +-- CameraError         a camera that is not there or stopped
 +-- RecordingError      a recording that cannot be written or read
+|   +-- DatasetError    a dataset of episodes, its statistics or pictures
 +-- UsageError          a command line that cannot be obeyed
 +-- Cancelled           a person wanted out; everything is as it was before
 """
@@ -70,6 +71,10 @@ class CameraError(ArmsideError):
 
 class RecordingError(ArmsideError):
     """A recording that cannot be written or read."""
+
+
+class DatasetError(RecordingError):
+    """A dataset of episodes, its statistics or its pictures, that cannot be written or read."""
 
 
 class UsageError(ArmsideError):

@@ -1,0 +1,66 @@
+"""A recording of `armside run` as a source of observations: what the policy saw for each of its predictions.
+
+Takes the recording's folder. An episode begins at each observation that says so, and where the task changes. States
+are in the policy's units. Knows nothing of chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from episodes.layout import ObservationRecord
+from episodes.observations import Observation, Where, require_place
+from episodes.pictures import read_picture
+from episodes.recording import Recording
+from policy_spec.errors import DatasetError, sentence
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSource:
+    """An ObservationSource over a recording."""
+
+    name: str
+    root: Path
+    cameras: tuple[str, ...]
+    state_names: tuple[str, ...]
+    episodes: tuple[tuple[ObservationRecord, ...], ...]
+
+    @classmethod
+    def open(cls, root: Path) -> RecordingSource:
+        """Raises RecordingError where the folder is no recording, or holds no observation with pictures."""
+        recording = Recording.open(root)
+        cut = split_episodes(recording.observations)
+        if not cut:
+            raise DatasetError(sentence(f"the recording {root} holds no observation", do="record a longer run"))
+        width = len(cut[0][0].state)
+        joints = recording.header.policy_joints
+        names = joints if len(joints) == width else tuple(f"dim {i}" for i in range(width))
+        return cls(root.resolve().name, root, tuple(recording.header.cameras), names, cut)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(map(len, self.episodes))
+
+    def observation(self, episode: int, frame: int) -> Observation:
+        require_place(self, episode, frame)
+        record = self.episodes[episode][frame]
+        missing = [camera for camera in self.cameras if camera not in record.image_files]
+        if missing:
+            what = f"{self.root}: observation {record.index}"
+            raise DatasetError(sentence(what, expected=f"a picture of {', '.join(missing)}", got="none"))
+        images = {camera: read_picture(self.root / record.image_files[camera]) for camera in self.cameras}
+        where = Where(self.name, episode, frame)
+        return Observation(images, record.state.astype(np.float32), record.task, where)
+
+
+def split_episodes(records: tuple[ObservationRecord, ...]) -> tuple[tuple[ObservationRecord, ...], ...]:
+    """Observations in time, cut where one begins an episode or has another task than the one before."""
+    episodes: list[list[ObservationRecord]] = []
+    for record in records:
+        if not episodes or record.begins or record.task != episodes[-1][-1].task:
+            episodes.append([])
+        episodes[-1].append(record)
+    return tuple(map(tuple, episodes))
