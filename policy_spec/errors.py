@@ -9,6 +9,7 @@ ArmsideError
 +-- PromptError         a task that does not fit the prompt bracket
 +-- BundleError         a bundle that is corrupt, truncated or from a newer version
 +-- ExportError         a graph that could not be made or does not agree with the model
+|   +-- QuantError        a precision plan, a scheme or activation statistics that cannot be used
 +-- SessionError        an engine that could not be opened or does not reproduce its golden
 |   +-- AnswerError     what a policy generated is not a chunk of actions: the arm holds
 +-- CameraError         a camera that is not there or stopped
@@ -55,6 +56,10 @@ class BundleError(ArmsideError):
 
 class ExportError(ArmsideError):
     """A graph that could not be made, or does not agree with the model."""
+
+
+class QuantError(ExportError):
+    """A precision plan, a scheme or activation statistics that cannot be used."""
 
 
 class SessionError(ArmsideError):
