@@ -90,7 +90,7 @@ class Statistics(Mapping[str, ProductStats]):
     def load(path: Path) -> Statistics:
         """Reads what `save` wrote. Raises QuantError where the file is not that."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if int(file["format"]) != _FORMAT:
                     raise QuantError(
                         sentence(f"format of {path}", expected=str(_FORMAT), got=int(file["format"]), do="collect anew")
@@ -170,4 +170,4 @@ class Accumulator:
 
     def done(self) -> Statistics:
         """The statistics of every weight that rows were added for."""
-        return Statistics({weight: running.done() for weight, running in self._running.items()})
+        return Statistics({weight: running.done() for weight, running in self._running.items() if running.rows})
