@@ -8,7 +8,6 @@ nothing itself: it tells a LoopUi.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 
 from edge import control as words
@@ -35,24 +34,24 @@ class Loop:
         self.status: Status | None = None
         self._holds: set[str] = set()  # why no chunks are wanted: "user", "camera"
         self._camera_text = ""
-        self._started = time.monotonic()
+        self._started = self.parts.clock()
         self._shown = -SHOW_S
 
     def run(self) -> Ending:
         """Turns until there is a reason to stop."""
-        self._started = time.monotonic()
+        self._started = self.parts.clock()
         while True:
             try:
                 status = self.parts.client.status(timeout_s=STATUS_S)
             except BridgeGone as error:
                 return ExitReason.BRIDGE, str(error)
-            ending = self._turn(status, time.monotonic())
+            ending = self._turn(status, self.parts.clock())
             if ending is not None:
                 return ending
 
     def event(self, name: str, text: str) -> None:
         """Tells the person and the recording."""
-        event = LoopEvent(time.monotonic(), name, text)
+        event = LoopEvent(self.parts.clock(), name, text)
         self.parts.recorder.put(EventRecord(event.t, name, text))
         with contextlib.suppress(OSError):  # a terminal that was closed is no reason to stop
             self.parts.ui.event(event)
@@ -94,7 +93,7 @@ class Loop:
             self.waited_ticks += waiting and self.pilot.sent > 0 and not self._holds
             if before is None or status.mode != before.mode:
                 text = f"from {before.mode}" if before else "at the start"
-                self.parts.recorder.put(EventRecord(time.monotonic(), f"mode {status.mode}", text))
+                self.parts.recorder.put(EventRecord(self.parts.clock(), f"mode {status.mode}", text))
                 if status.mode == "estop":  # whoever asked for it: people may reach in until somebody rearms
                     self.pilot.new_episode()
             if before is not None and status.fault and status.fault != before.fault:
@@ -169,7 +168,7 @@ class Loop:
         try:
             self.parts.client.pause() if name == "pause" else self.parts.client.resume()
         except CommandRefused as error:
-            self.parts.recorder.put(EventRecord(time.monotonic(), name, str(error)))
+            self.parts.recorder.put(EventRecord(self.parts.clock(), name, str(error)))
 
     # -- cameras
 

@@ -52,6 +52,7 @@ class Parts:
     recorder: Recorder | NoRecorder
     control: Control
     ui: LoopUi
+    clock: Callable[[], float] = time.monotonic  # of durations; a simulation in lockstep gives its own
 
 
 class Pilot:
@@ -137,10 +138,10 @@ class Pilot:
         self.thoughts.hear(answer.prediction)
         actions = to_si(answer.prediction, self.parts.frame)
         outcome, start_tick = self._send(job, actions, status)
-        timings = {**answer.prediction.timings, "observation to arm": time.monotonic() - job.begun}
+        timings = {**answer.prediction.timings, "observation to arm": self.parts.clock() - job.begun}
         record = ChunkRecord(
             job.index,
-            time.monotonic(),
+            self.parts.clock(),
             job.status.seq,
             start_tick,
             outcome,

@@ -52,6 +52,7 @@ class Rim:
     remark: Callable[[], str] = str  # something to say in every note, "" mostly
     seq: int = 0
     tick: int = 0
+    clock: Callable[[], float] = time.monotonic  # a simulation gives its own
 
 
 @dataclass(slots=True)
@@ -84,7 +85,8 @@ class Loop:
         self.counts = Counts(seq=self.rim.seq)
         self.lateness = Lateness()
         period = 1.0 / config.timing.rate_hz
-        self.grid = Grid(time.monotonic() - self.rim.tick * period, period, self.rim.tick)
+        self.clock = self.rim.clock
+        self.grid = Grid(self.clock() - self.rim.tick * period, period, self.rim.tick)
         self._leave_taken = 0
         self._estop_taken = 0
         self._driver = b""
@@ -96,26 +98,32 @@ class Loop:
     def run(self, ready: Callable[[], None]) -> None:
         """Tick until there is nothing more to do; `ready` is called once, after the first tick."""
         grid = self.grid
-        announce = True
         gc.disable()  # a collection inside a tick would make it late: collect between ticks instead
         gc.collect()
         gc.freeze()  # what lives until the end need not be looked at again
-        grid.start = time.monotonic() - grid.tick * grid.period
+        grid.start = self.clock() - grid.tick * grid.period
+        after = ready
         while not self.machine.done:
             if not self.service.serve_until(grid.due, self.answer):
-                self._orphan_since = time.monotonic()
-            now = time.monotonic()
-            self.lateness.add(grid.begin(now))
-            self._hear_signals(now)
-            self.tick()
-            if announce:
-                ready()
-                announce = False
-                grid.start = time.monotonic() - grid.tick * grid.period  # the first tick warmed everything up
-            elif grid.tick % round(1.0 / grid.period) == 0:
-                gc.collect()
-            self.rim.pulse.tick(self.counts.seq, grid.tick)
-            grid.tick += 1
+                self._orphan_since = self.clock()
+            self.turn(after)
+            if after is ready:  # the first tick warmed everything up
+                grid.start = self.clock() - (grid.tick - 1) * grid.period
+                after = self._tidy
+
+    def turn(self, after: Callable[[], None] = lambda: None) -> None:
+        """One place on the grid, now: signals, the tick, what comes `after` it, the pulse; then the next is due."""
+        now = self.clock()
+        self.lateness.add(self.grid.begin(now))
+        self._hear_signals(now)
+        self.tick()
+        after()
+        self.rim.pulse.tick(self.counts.seq, self.grid.tick)
+        self.grid.tick += 1
+
+    def _tidy(self) -> None:
+        if self.grid.tick % round(1.0 / self.grid.period) == 0:
+            gc.collect()
 
     def tick(self) -> None:
         """One tick: read, decide, act, publish. Whatever fails becomes a latched fault."""
@@ -143,7 +151,7 @@ class Loop:
 
     def answer(self, client: bytes, message: Message | BridgeError) -> Message | None:
         """The answer to one message."""
-        now = time.monotonic()
+        now = self.clock()
         try:
             if client == self._driver:
                 self.machine.heard(now)
@@ -217,7 +225,7 @@ class Loop:
             raise self._lost
         if self._lost is not None:
             state = dataclasses.replace(state, fresh=np.zeros_like(state.fresh))
-        return self.machine.step(Reading(time.monotonic(), self.grid.tick, state))
+        return self.machine.step(Reading(self.clock(), self.grid.tick, state))
 
     def _act(self, step: Step) -> None:
         if self._lost is not None:
@@ -305,7 +313,7 @@ class Loop:
             Status(
                 seq=counts.seq,
                 tick=self.grid.tick,
-                t=time.monotonic(),
+                t=self.clock(),
                 arm=self.info.arm,
                 mode=machine.mode.value,
                 live=self.info.live,

@@ -18,6 +18,11 @@ def open_arm(
     """See drivers.open_arm."""
     calibration = calibration or load_calibration(robot, config)
     bus = Bus(SerialLine(port, config.baud), Patience(config.timing.reply_timeout_s, config.timing.retries))
+    return open_on(bus, robot, config, adopt, calibration)
+
+
+def open_on(bus: Bus, robot: Robot, config: BridgeConfig, adopt: bool, calibration: Calibration) -> StsArm:
+    """The arm on a bus that is open already, and that is closed where it is not this arm."""
     try:
         arm = StsArm(bus, robot, calibration)
         if adopt and config.may_move:  # first of all: whatever moves there is stopped
