@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from policy_spec.graphs import EVERY_GRAPH
-from quant.plan import GROUPS, Plan
+from quant.plan import Plan
 from quant.rewrite import quantize_model
 
 Progress = Callable[[str, int, int], None]
@@ -36,7 +36,7 @@ def apply_plan(source: Path, target: Path, plan: Plan, progress: Progress) -> li
     group.
     """
     target.mkdir(parents=True, exist_ok=True)
-    tally: dict[str, list[int]] = {group.name: [0, 0] for group in GROUPS}
+    tally: dict[str, list[int]] = {choice.group: [0, 0] for choice in plan.choices}
     for name in [name for name in EVERY_GRAPH if (source / f"{name}.onnx").is_file()]:
         model = ir.load(source / f"{name}.onnx")
         stage = f"quantize {name}"

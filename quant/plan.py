@@ -1,133 +1,118 @@
 """The precision plan: which scheme each group of tensors gets, and why.
 
-A group is named by a pattern over the released tensor names that the graphs' initializers carry. Every weight of
-every graph belongs to exactly one group; a weight in none is an error, so that no new part is quantized, or left,
-by accident.
+A plan is a list of choices. A choice is about a group or some layers of it; for each weight the finest choice that
+holds it wins. Named plans are rows of quant.precisions; quant.plan_file reads and writes them as JSON; quant.targets
+says what a computer takes.
 """
 
 from __future__ import annotations
 
-import re
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policy_spec.errors import ExportError, UsageError, sentence
-from quant.schemes import FULL, W8A8
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Weights that are treated alike. `pattern` is matched against `graph/initializer`."""
-
-    name: str
-    pattern: str
-
-
-# First match wins.
-GROUPS = (
-    Group("vision.patches", r"vision/.*(patch_embedding|positional_embedding).*"),
-    Group("vision.vit", r"vision/model\.vision_backbone\.image_vit\.transformer\..*"),
-    Group("vision.pooling", r"vision/model\.vision_backbone\.image_pooling_2d\..*"),
-    Group("vision.projector", r"vision/model\.vision_backbone\.image_projector\..*"),
-    Group("llm.embeddings", r"llm/model\.transformer\.wte\..*"),
-    Group("llm.attention", r"llm/model\.transformer\.blocks\.\d+\.self_attn\..*"),
-    Group("llm.ffn", r"llm/model\.transformer\.blocks\.\d+\.mlp\..*"),
-    Group("llm.norms", r"llm/model\.transformer\.(.*norm|ln_f)\.weight"),
-    Group("llm.head", r"llm/lm_head\.weight"),
-    Group("expert.context", r"(llm|context)/model\.action_expert\.context_[kv]_proj\..*"),
-    Group("expert.gate", r"context/model\.action_expert_depth_gate\..*"),
-    Group("expert.modulations", r"flow/.*modulation\.table"),
-    Group("expert.rim", r"flow/model\.action_expert\.(action_embed|final_layer)\..*"),
-    Group("expert.attention", r"flow/model\.action_expert\.blocks\.\d+\.(self|cross)_attn\..*"),
-    Group("expert.mlp", r"flow/model\.action_expert\.blocks\.\d+\.mlp\..*"),
-    Group("constants", r"(vision|llm|context|flow)/(i64_|i32_|f32_|flat_|rope|causal|cache\.|pooling).*"),
-)
-
-_SENSITIVE_VIT = "the ViT is the part that low precision hurts first (docs/sources.md, precision)"
-_WRITES_KV = (
-    "writes the K and V that the expert reads; int8 here cost LIBERO points elsewhere (docs/sources.md, precision)"
-)
-_SMALL = "too small to matter"
-
-# precision -> group -> (scheme, reason). A group that is absent stays fp32, and _STAYS must say why.
-PRECISIONS: dict[str, dict[str, tuple[str, str]]] = {
-    "fp32": {},
-    "int8": {
-        "llm.ffn": (
-            W8A8,
-            "most of the language model's products; nearly free of loss per token (docs/sources.md, precision)",
-        ),
-        "expert.attention": (
-            W8A8,
-            "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
-        ),
-        "expert.mlp": (
-            W8A8,
-            "streamed at every flow step; int8 is nearly free here (docs/sources.md, precision)",
-        ),
-        "expert.context": (W8A8, "part of the expert, one product per layer over the whole prompt"),
-    },
-}
-_STAYS: dict[str, str] = {
-    "vision.patches": "the first layer sees raw pixels",
-    "vision.vit": _SENSITIVE_VIT,
-    "vision.pooling": "scores reach 8e4 and the part is small",
-    "vision.projector": "features reach 1.7e4, outliers that int8 per token flattens",
-    "llm.embeddings": "a lookup, not a product",
-    "llm.attention": _WRITES_KV,
-    "llm.norms": _SMALL,
-    "llm.head": "decides every token, often by little; a pass reads few of its rows, or all of them once",
-    "expert.gate": _SMALL,
-    "expert.modulations": "a table, not a product",
-    "expert.rim": "32 dims wide: " + _SMALL,
-    "constants": "masks, RoPE tables and shapes",
-}
+from quant.groups import BY_NAME, GROUPS, PRODUCT, REST, group_of, layer_of, nearest, part_of
+from quant.precisions import AUTO, BASE, FLOATS, FULL, HALF, PRECISIONS, STAYS, Precision
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One line of a plan."""
 
-    group: str
+    group: str  # llm.ffn, or some layers of it: llm.ffn@3, llm.ffn@0-3
     scheme: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A choice for every group."""
+    """A choice for every group; those about fewer layers come first, and win."""
 
     precision: str
     choices: tuple[Choice, ...]
+    float_type: str = FULL  # of a graph whose products are all quantized: what they are scaled back to
 
     def choice(self, graph: str, initializer: str) -> Choice:
-        """The choice for one weight. Raises ExportError if no group claims it."""
-        full = f"{graph}/{initializer}"
-        for group, choice in zip(GROUPS, self.choices, strict=True):
-            if re.fullmatch(group.pattern, full):
+        """The choice for one weight. Raises ExportError if no group claims it, or no choice is about its group."""
+        group, layer = group_of(graph, initializer).name, layer_of(initializer)
+        for choice in self.choices:
+            if part_of(choice.group).holds(group, layer):
                 return choice
         raise ExportError(
-            sentence(
-                f"weight {full} belongs to no group of the precision plan",
-                expected="one of quant.plan.GROUPS",
-                do="add it to a group, with a scheme and a reason",
-            )
+            sentence(f"the plan has no choice for {graph}/{initializer}", expected=f"one for the group {group}")
         )
 
+    def schemes(self) -> tuple[str, ...]:
+        """Every scheme that it uses, once, in order."""
+        return tuple(dict.fromkeys(choice.scheme for choice in self.choices))
 
-def make_plan(precision: str) -> Plan:
-    """The plan of a named precision. Raises UsageError listing the names."""
+    def base(self, graph: str) -> str:
+        """The float type of what one graph does not quantize: FULL, FP16 or BF16. Raises UsageError where its products
+        are of several: a graph is of one.
+        """
+        mine = {name for name, group in BY_NAME.items() if graph in group.graphs and group.kind == PRODUCT}
+        floats = {c.scheme: c.group for c in self.choices if c.scheme in FLOATS and part_of(c.group).group in mine}
+        if len(floats) > 1:
+            raise UsageError(
+                sentence(
+                    f"a plan gives the {graph} graph several float types",
+                    expected="one, for all products that are not quantized",
+                    got=", ".join(f"{group} {scheme}" for scheme, group in floats.items()),
+                    do="give them the same one",
+                )
+            )
+        return next(iter(floats), self.float_type)
+
+
+def ordered(choices: Iterable[Choice]) -> tuple[Choice, ...]:
+    """The order of a plan: groups as in GROUPS, the finest part of each first. Raises UsageError on two choices for the
+    same part, or for parts that share layers and name equally many: which wins would be an accident.
+    """
+    keyed = [(part_of(choice.group), choice) for choice in choices]
+    places = list(BY_NAME)
+    keyed.sort(key=lambda entry: (places.index(entry[0].group), entry[0].width or 10**9, entry[0].first or 0))
+    for (a, first), (b, second) in itertools.pairwise(keyed):
+        whole = a.group == b.group and a.width == b.width == 0
+        if whole or (a.group == b.group and a.width == b.width and b.holds(a.group, a.last)):
+            raise UsageError(
+                sentence(
+                    "a plan says twice what becomes of the same weights",
+                    expected="one choice for each part",
+                    got=f"{first.group} {first.scheme} and {second.group} {second.scheme}",
+                )
+            )
+    return tuple(choice for _, choice in keyed)
+
+
+def make_plan(precision: str, base: str = FULL) -> Plan:
+    """The plan of a named precision on a target that computes in `base` (quant.targets.Target.base). Raises UsageError
+    listing the names.
+    """
     if precision not in PRECISIONS:
         raise UsageError(
             sentence(
-                "unknown precision", expected=f"one of {', '.join(PRECISIONS)}", got=precision, do="give --precision"
+                "unknown precision",
+                expected=f"one of {', '.join((*PRECISIONS, AUTO))}",
+                got=precision,
+                do=nearest(precision, PRECISIONS) or "give --precision",
             )
         )
-    table = PRECISIONS[precision]
-    choices = []
-    for group in GROUPS:
-        if group.name in table:
-            scheme, reason = table[group.name]
-        else:
-            scheme, reason = FULL, _STAYS[group.name] if table else "full precision was asked for"
-        choices.append(Choice(group.name, scheme, reason))
-    return Plan(precision, tuple(choices))
+    row = PRECISIONS[precision]
+    choices = tuple(_choice(row, base, group.name) for group in GROUPS)
+    return Plan(precision, choices, base if row.base == BASE else row.base)
+
+
+def _choice(row: Precision, base: str, group: str) -> Choice:
+    table = {**row.groups, **(row.on_cpu if base == FULL else {})}
+    if group in table:
+        return Choice(group, *table[group])
+    mine = row.base if row.base != BASE else base
+    if not table:
+        if mine == FULL:
+            return Choice(group, FULL, "full precision was asked for")
+        keeps = BY_NAME[group].kind == REST
+        return Choice(group, FULL if keeps else mine, STAYS[group] if keeps else HALF[mine])
+    if mine == FULL or BY_NAME[group].kind == REST:
+        return Choice(group, FULL, STAYS[group])
+    return Choice(group, mine, f"{mine}, no lower: {STAYS[group]}")
