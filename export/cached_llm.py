@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.decoder import LLM, Decoder, Pair, Queries, Spans
-from export.emit import Emit, Output, rope_constants
+from export.emit import Emit, Output, layer_name, rope_constants
 from export.weights import Weights
 from policy_spec.graphs import DYNAMIC, NEXT, cache_names
 from train.checkpoint import Checkpoint
@@ -54,14 +54,17 @@ class CachedLlm:
         rows = emit.input("rows", I32, (1, "M"))
         shape = (c.num_kv_heads, length, c.head_dim)
         caches = [emit.input(name, F32, shape) for name in cache_names(c.num_layers)]
-        x = self.decoder.embed(ids, row, features)
+        with emit.layer("llm.embed"):
+            x = emit.out(self.decoder.embed(ids, row, features))
         bias = self._bias(positions, token_type, key_type)
         x, written = self._layers(x, positions, bias, rows, list(zip(caches[::2], caches[1::2], strict=True)))
         outputs: list[Output] = [
             (value, name + NEXT, F32, shape) for value, name in zip(written, cache_names(c.num_layers), strict=True)
         ]
         size = sum(stop - start for start, stop in self.sizes.head)
-        return emit.model([(self.decoder.logits(x, self.sizes.head), "logits", F32, (1, "M", size)), *outputs])
+        with emit.layer("llm.head"):
+            logits = self.decoder.logits(x, self.sizes.head)
+        return emit.model([(logits, "logits", F32, (1, "M", size)), *outputs])
 
     def _layers(
         self, x: ir.Value, positions: ir.Value, bias: ir.Value, rows: ir.Value, caches: list[Pair]
@@ -73,13 +76,14 @@ class CachedLlm:
         written: list[ir.Value] = []
         for i, (old_k, old_v) in enumerate(caches):
             name = f"{LLM}.blocks.{i}"
-            inner = decoder.before(x, name)
-            k, v = emit.rope(decoder.heads(inner, name, "k"), *rope), decoder.heads(inner, name, "v")
-            kv = emit.op("ScatterND", old_k, places, k), emit.op("ScatterND", old_v, places, v)
-            written += kv
-            if i == len(caches) - 1:
-                x, inner, queries = self._only(rows, x, inner, queries)
-            x = decoder.rest(x, inner, kv, queries, name)
+            with emit.layer(layer_name("llm.blocks", i)):
+                inner = decoder.before(x, name)
+                k, v = emit.rope(decoder.heads(inner, name, "k"), *rope), decoder.heads(inner, name, "v")
+                kv = emit.op("ScatterND", old_k, places, k), emit.op("ScatterND", old_v, places, v)
+                written += kv
+                if i == len(caches) - 1:
+                    x, inner, queries = self._only(rows, x, inner, queries)
+                x = emit.out(decoder.rest(x, inner, kv, queries, name))
         return x, written
 
     def _rope(self, name: str, positions: ir.Value, scale: float) -> Pair:

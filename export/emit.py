@@ -19,6 +19,7 @@ from onnx_ir.tape import Tape
 OPSET = 20  # Gelu needs 20; TensorRT 10.3 on a Jetson knows few operators of 21 and later
 IR_VERSION = 10
 ISLAND = "armside.float32_island"
+LAYER = "armside.layer"  # whose node it is: "llm.blocks.07"; without one it is the graph's own (masks, tables)
 
 # Every operator that may appear in an exported graph: accepted by ONNX Runtime's CPU provider and by TensorRT 10 and
 # TensorRT-RTX. A test holds the graphs to this table.
@@ -61,6 +62,7 @@ class Emit:
         self.inputs: list[ir.Value] = []
         self._consts: dict[str, ir.Value] = {}
         self._islands: list[str] = []
+        self._layer = ""
         self._names: dict[str, int] = {}
 
     # -- values --
@@ -107,20 +109,35 @@ class Emit:
         finally:
             self._islands.pop()
 
+    @contextmanager
+    def layer(self, name: str) -> Iterator[None]:
+        """Nodes written inside belong to one layer: its weights are written, resumed and verified as one."""
+        outer, self._layer = self._layer, name
+        try:
+            yield
+        finally:
+            self._layer = outer
+
+    def out(self, x: ir.Value) -> ir.Value:
+        """What the layer hands to the next one, under a name by which both sides of a comparison find it."""
+        x.name = layer_output(self._layer)
+        return x
+
+    def _meta(self) -> dict[str, str] | None:
+        meta = {ISLAND: self._islands[-1]} if self._islands else {}
+        return (meta | {LAYER: self._layer} if self._layer else meta) or None
+
     def op(self, op_type: str, *inputs: ir.Value, name: str | None = None, **attributes: object) -> ir.Value:
         """One node with one output."""
-        meta = {ISLAND: self._islands[-1]} if self._islands else None
         if name is not None:  # a weight shared by several layers (context_k_proj) names several nodes
             seen = self._names[name] = self._names.get(name, -1) + 1
             name = f"{name}@{seen}" if seen else name
-        return self.tape.op(op_type, inputs, attributes or None, name=name, metadata_props=meta)  # type: ignore[arg-type]
+        return self.tape.op(op_type, inputs, attributes or None, name=name, metadata_props=self._meta())  # type: ignore[arg-type]
 
     def split(self, x: ir.Value, parts: int, axis: int) -> Sequence[ir.Value]:
         """x cut into equal parts along axis."""
-        meta = {ISLAND: self._islands[-1]} if self._islands else None
-        return self.tape.op_multi_out(
-            "Split", (x,), {"axis": axis, "num_outputs": parts}, num_outputs=parts, metadata_props=meta
-        )
+        attributes = {"axis": axis, "num_outputs": parts}
+        return self.tape.op_multi_out("Split", (x,), attributes, num_outputs=parts, metadata_props=self._meta())
 
     def reshape(self, x: ir.Value, *shape: int) -> ir.Value:
         """Reshape to fixed sides; 0 keeps, -1 infers."""
@@ -175,6 +192,16 @@ class Emit:
             name=self.name,
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="armside")
+
+
+def layer_name(part: str, number: int) -> str:
+    """Of a repeated part, `llm.blocks`: sorts as it runs."""
+    return f"{part}.{number:02d}"
+
+
+def layer_output(layer: str) -> str:
+    """The value that a layer hands to the next one."""
+    return f"{layer}.out"
 
 
 def rope_constants(

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from export.emit import Emit, rope_constants
+from export.emit import Emit, layer_name, rope_constants
 from export.weights import Rows, Weights
 from policy_spec.config import ExpertConfig
 from policy_spec.graphs import kv_names
@@ -20,6 +20,7 @@ from train.model.expert import NORM_EPS, ROPE_BASE, Modulation, TimeEmbedding
 from train.model.llm import rope_tables
 
 EXPERT = "model.action_expert"
+Pair = tuple[ir.Value, ir.Value]
 
 
 def flow_graph(checkpoint: Checkpoint, bracket: int, horizon: int, steps: int) -> ir.Model:
@@ -42,9 +43,11 @@ def flow_graph(checkpoint: Checkpoint, bracket: int, horizon: int, steps: int) -
         for k, v in zip(names[::2], names[1::2], strict=True)
     ]
     velocity = graph.velocity(x, step, kv, (context_bias, horizon_bias), horizon)
-    velocity = emit.op("Mul", velocity, dims)
-    moved = emit.op("Add", x, emit.op("Mul", velocity, emit.scalar(float(np.float32(1.0 / steps)))))
-    return emit.model([(emit.op("Mul", moved, dims), "next", f32, (1, horizon, c.max_action_dim))])
+    with emit.layer("flow.final"):
+        velocity = emit.op("Mul", velocity, dims)
+        moved = emit.op("Add", x, emit.op("Mul", velocity, emit.scalar(float(np.float32(1.0 / steps)))))
+        moved = emit.op("Mul", moved, dims)
+    return emit.model([(moved, "next", f32, (1, horizon, c.max_action_dim))])
 
 
 class FlowGraph:
@@ -58,12 +61,12 @@ class FlowGraph:
         self,
         x: ir.Value,
         step: ir.Value,
-        kv: list[tuple[ir.Value, ir.Value]],
-        biases: tuple[ir.Value, ir.Value],
+        kv: list[Pair],
+        biases: Pair,
         horizon: int,
     ) -> ir.Value:
         """trajectory -> velocity [1, H, A]."""
-        emit, c = self.emit, self.c
+        emit, c, self.horizon = self.emit, self.c, horizon
         cos, sin = (t.numpy() for t in rope_tables(horizon, c.head_dim, ROPE_BASE))
         self.rope_k = rope_constants(emit, "rope", cos, sin)
         self.rope_q = rope_constants(emit, "rope.scaled", cos, sin, c.head_dim**-0.5)
@@ -71,20 +74,26 @@ class FlowGraph:
         if c.causal_attn:
             causal = additive(np.tri(horizon, dtype=np.bool_))
             self_bias = emit.op("Add", self_bias, emit.const("causal", causal[None, None]))
-        x = self.weights.linear(x, f"{EXPERT}.action_embed")
-        for i, (k, v) in enumerate(kv):
-            name = f"{EXPERT}.blocks.{i}"
-            mod = self._modulation(f"{name}.modulation", 9, step)
-            inner = self._self_attention(self._modulate(x, mod[0], mod[1]), self_bias, f"{name}.self_attn", horizon)
-            x = emit.op("Add", x, emit.op("Mul", mod[2], inner))
-            inner = self._cross_attention(
-                self._modulate(x, mod[3], mod[4]), k, v, cross_bias, f"{name}.cross_attn", horizon
-            )
-            x = emit.op("Add", x, emit.op("Mul", mod[5], inner))
-            inner = self._mlp(self._modulate(x, mod[6], mod[7]), f"{name}.mlp")
-            x = emit.op("Add", x, emit.op("Mul", mod[8], inner))
-        shift, scale = self._modulation(f"{EXPERT}.final_layer.modulation", 2, step)
-        return self.weights.linear(self._modulate(x, shift, scale), f"{EXPERT}.final_layer.linear")
+        with emit.layer("flow.embed"):
+            x = emit.out(self.weights.linear(x, f"{EXPERT}.action_embed"))
+        for i, pair in enumerate(kv):
+            with emit.layer(layer_name("flow.blocks", i)):
+                mod = self._modulation(f"{EXPERT}.blocks.{i}.modulation", 9, step)
+                x = emit.out(self._block(x, mod, pair, (cross_bias, self_bias), f"{EXPERT}.blocks.{i}"))
+        with emit.layer("flow.final"):
+            shift, scale = self._modulation(f"{EXPERT}.final_layer.modulation", 2, step)
+            return self.weights.linear(self._modulate(x, shift, scale), f"{EXPERT}.final_layer.linear")
+
+    def _block(self, x: ir.Value, mod: list[ir.Value], kv: Pair, biases: Pair, name: str) -> ir.Value:
+        """Self-attention, cross-attention and MLP, each modulated and gated."""
+        emit = self.emit
+        cross_bias, self_bias = biases
+        inner = self._self_attention(self._modulate(x, mod[0], mod[1]), self_bias, f"{name}.self_attn")
+        x = emit.op("Add", x, emit.op("Mul", mod[2], inner))
+        inner = self._cross_attention(self._modulate(x, mod[3], mod[4]), *kv, cross_bias, f"{name}.cross_attn")
+        x = emit.op("Add", x, emit.op("Mul", mod[5], inner))
+        inner = self._mlp(self._modulate(x, mod[6], mod[7]), f"{name}.mlp")
+        return emit.op("Add", x, emit.op("Mul", mod[8], inner))
 
     def _modulation(self, name: str, chunks: int, step: ir.Value) -> list[ir.Value]:
         """This step's shift, 1 + scale (and gate) vectors, each [1, 1, hidden]; scales stand at 1, 4, 7."""
@@ -101,16 +110,14 @@ class FlowGraph:
         normed = self.emit.rms_norm(x, NORM_EPS, self.emit.flat(self.c.hidden_size))
         return self.emit.op("Add", self.emit.op("Mul", normed, one_plus_scale), shift)
 
-    def _heads(self, x: ir.Value, name: str, rows: Rows | None, horizon: int) -> ir.Value:
-        x = self.emit.reshape(self.weights.linear(x, name, rows), 1, horizon, self.c.num_heads, self.c.head_dim)
+    def _heads(self, x: ir.Value, name: str, rows: Rows | None) -> ir.Value:
+        x = self.emit.reshape(self.weights.linear(x, name, rows), 1, self.horizon, self.c.num_heads, self.c.head_dim)
         return self.emit.transpose(x, 0, 2, 1, 3)
 
-    def _self_attention(self, x: ir.Value, bias: ir.Value, name: str, horizon: int) -> ir.Value:
+    def _self_attention(self, x: ir.Value, bias: ir.Value, name: str) -> ir.Value:
         """Three GEMMs for q, k, v: TensorRT 10.3 miscompiles the fused form with per-head norms and RoPE."""
         emit, c, n = self.emit, self.c, self.c.hidden_size
-        q, k, v = (
-            self._heads(x, f"{name}.qkv", Rows(i * n, (i + 1) * n, part), horizon) for i, part in enumerate("qkv")
-        )
+        q, k, v = (self._heads(x, f"{name}.qkv", Rows(i * n, (i + 1) * n, part)) for i, part in enumerate("qkv"))
         if c.qk_norm:
             flat = emit.flat(c.head_dim)
             q, k = emit.rms_norm(q, c.qk_norm_eps, flat), emit.rms_norm(k, c.qk_norm_eps, flat)
@@ -118,26 +125,24 @@ class FlowGraph:
             q, k = emit.rope(q, *self.rope_q), emit.rope(k, *self.rope_k)
         else:
             q = emit.op("Mul", q, emit.scalar(c.head_dim**-0.5))
-        return self._finish(q, emit.transpose(k, 0, 1, 3, 2), v, bias, name, horizon)
+        return self._finish(q, emit.transpose(k, 0, 1, 3, 2), v, bias, name)
 
-    def _cross_attention(
-        self, x: ir.Value, k: ir.Value, v: ir.Value, bias: ir.Value, name: str, horizon: int
-    ) -> ir.Value:
-        q = self._heads(x, f"{name}.q_proj", None, horizon)
+    def _cross_attention(self, x: ir.Value, k: ir.Value, v: ir.Value, bias: ir.Value, name: str) -> ir.Value:
+        q = self._heads(x, f"{name}.q_proj", None)
         scale = self.c.head_dim**-0.5
         if self.c.qk_norm:  # the attention scale rides on the norm's weight
             q = self.emit.rms_norm(q, self.c.qk_norm_eps, self.emit.flat(self.c.head_dim, scale))
         else:
             q = self.emit.op("Mul", q, self.emit.scalar(scale))
-        return self._finish(q, k, v, bias, name, horizon)
+        return self._finish(q, k, v, bias, name)
 
-    def _finish(self, q: ir.Value, k_t: ir.Value, v: ir.Value, bias: ir.Value, name: str, horizon: int) -> ir.Value:
+    def _finish(self, q: ir.Value, k_t: ir.Value, v: ir.Value, bias: ir.Value, name: str) -> ir.Value:
         """softmax(q k^T + bias) v and the output projection; q already scaled, k already transposed."""
         emit = self.emit
         with emit.island("attention_scores"):
             scores = emit.op("Add", emit.op("MatMul", q, k_t), bias)
         mixed = emit.transpose(emit.op("MatMul", emit.softmax(scores), v), 0, 2, 1, 3)
-        return self.weights.linear(emit.reshape(mixed, 1, horizon, self.c.hidden_size), f"{name}.out_proj")
+        return self.weights.linear(emit.reshape(mixed, 1, self.horizon, self.c.hidden_size), f"{name}.out_proj")
 
     def _mlp(self, x: ir.Value, name: str) -> ir.Value:
         up = self.weights.linear(x, f"{name}.up_proj")

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from export.context import ExpertView
 from export.decoder import LLM, Decoder, Queries
-from export.emit import Emit, Output, rope_constants
+from export.emit import Emit, Output, layer_name, rope_constants
 from export.weights import Weights
 from train.checkpoint import Checkpoint
 from train.model.llm import rope_tables
@@ -26,7 +26,8 @@ def llm_graph(checkpoint: Checkpoint, image_tokens: int, bracket: int) -> ir.Mod
     row = emit.input("image_row", ir.DataType.INT32, (1, bracket))
     token_type = emit.input("token_type", ir.DataType.FLOAT, (1, bracket))
     features = emit.input("features", ir.DataType.FLOAT, (image_tokens, c.hidden_size))
-    x = decoder.embed(ids, row, features)
+    with emit.layer("llm.embed"):
+        x = emit.out(decoder.embed(ids, row, features))
     cos, sin = (t.numpy() for t in rope_tables(bracket, c.head_dim, c.rope_theta))
     rope = rope_constants(emit, "rope", cos, sin)
     scaled = rope_constants(emit, "rope.scaled", cos, sin, c.head_dim**-0.5)
@@ -37,9 +38,10 @@ def llm_graph(checkpoint: Checkpoint, image_tokens: int, bracket: int) -> ir.Mod
     view, outputs = ExpertView(weights, config, bracket), list[Output]()
     for i in range(c.num_layers):
         name = f"{LLM}.blocks.{i}"
-        inner = decoder.before(x, name)
-        k, v = emit.rope(decoder.heads(inner, name, "k"), *rope), decoder.heads(inner, name, "v")
-        outputs += view.outputs(i, view.flat(k), view.flat(v))
-        if i < c.num_layers - 1:
-            x = decoder.rest(x, inner, (k, v), queries, name)
+        with emit.layer(layer_name("llm.blocks", i)):
+            inner = decoder.before(x, name)
+            k, v = emit.rope(decoder.heads(inner, name, "k"), *rope), decoder.heads(inner, name, "v")
+            outputs += view.outputs(i, view.flat(k), view.flat(v))
+            if i < c.num_layers - 1:
+                x = emit.out(decoder.rest(x, inner, (k, v), queries, name))
     return emit.model(outputs)

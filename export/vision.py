@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from export.emit import Emit
+from export.emit import Emit, layer_name
 from export.weights import Weights
 from policy_spec.config import ModelConfig
 from policy_spec.masks import additive
@@ -25,9 +25,10 @@ def vision_graph(checkpoint: Checkpoint, cameras: int, pooling: np.ndarray) -> i
     patches = config.vit.grid[0] * config.vit.grid[1]
     x = emit.input("patches", ir.DataType.UINT8, (cameras, patches, 3 * config.vit.patch_size**2))
     taps = _vit(emit, weights, config, x)
-    pooled = _pool(emit, weights, config, taps, pooling)
-    up = weights.linear(pooled, f"{PROJECTOR}.w3")
-    out = weights.linear(emit.silu_gated(weights.linear(pooled, f"{PROJECTOR}.w1"), up), f"{PROJECTOR}.w2")
+    with emit.layer("vision.connector"):
+        pooled = _pool(emit, weights, config, taps, pooling)
+        up = weights.linear(pooled, f"{PROJECTOR}.w3")
+        out = weights.linear(emit.silu_gated(weights.linear(pooled, f"{PROJECTOR}.w1"), up), f"{PROJECTOR}.w2")
     shape = (cameras * pooling.shape[0], config.text.hidden_size)
     return emit.model([(out, "features", ir.DataType.FLOAT, shape)])
 
@@ -35,17 +36,20 @@ def vision_graph(checkpoint: Checkpoint, cameras: int, pooling: np.ndarray) -> i
 def _vit(emit: Emit, weights: Weights, config: ModelConfig, patches: ir.Value) -> ir.Value:
     """Patches -> tapped hidden states [N, P, taps * hidden]."""
     c = config.vit
-    pixels = emit.op("Div", emit.op("Cast", patches, to=ir.DataType.FLOAT), emit.scalar(255.0))
-    pixels = emit.op("Sub", emit.op("Mul", pixels, emit.scalar(2.0)), emit.scalar(1.0))
-    table = f"{VIT}.positional_embedding"
-    fitted = positions(torch.from_numpy(weights.array(table)), c.grid).numpy()
-    x = emit.op("Add", weights.linear(pixels, f"{VIT}.patch_embedding"), emit.const(table, fitted))
+    with emit.layer("vision.patches"):
+        pixels = emit.op("Div", emit.op("Cast", patches, to=ir.DataType.FLOAT), emit.scalar(255.0))
+        pixels = emit.op("Sub", emit.op("Mul", pixels, emit.scalar(2.0)), emit.scalar(1.0))
+        table = f"{VIT}.positional_embedding"
+        fitted = positions(torch.from_numpy(weights.array(table)), c.grid).numpy()
+        x = emit.out(emit.op("Add", weights.linear(pixels, f"{VIT}.patch_embedding"), emit.const(table, fitted)))
     seen = {}
     for i in range(config.vit_layers_run):
-        x = _vit_block(emit, weights, config, x, f"{VIT}.transformer.resblocks.{i}")
+        with emit.layer(layer_name("vision.blocks", i)):
+            x = emit.out(_vit_block(emit, weights, config, x, f"{VIT}.transformer.resblocks.{i}"))
         seen[i] = x
     taps = [seen[i] for i in config.adapter.vit_layers]
-    return taps[0] if len(taps) == 1 else emit.op("Concat", *taps, axis=-1)
+    with emit.layer("vision.connector"):
+        return taps[0] if len(taps) == 1 else emit.op("Concat", *taps, axis=-1)
 
 
 def _vit_block(emit: Emit, weights: Weights, config: ModelConfig, x: ir.Value, name: str) -> ir.Value:
