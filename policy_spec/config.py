@@ -13,6 +13,10 @@ from typing import Any
 
 from policy_spec.errors import CheckpointError, sentence
 
+# What the action expert attends to: K and V of each layer with all heads mixed (as released), head by head, or the
+# language model's last hidden state alone. The others are ablations: train knows them, export refuses them.
+CONDITIONINGS = ("per_layer", "per_head", "hidden_state")
+
 
 class _Section:
     """One JSON object with its name, so that a missing or mistyped key can be named."""
@@ -144,6 +148,7 @@ class ExpertConfig:
     causal_attn: bool
     max_action_dim: int
     max_horizon: int
+    conditioning: str = "per_layer"  # what the expert attends to; released checkpoints know only this
 
     @property
     def head_dim(self) -> int:
@@ -330,6 +335,23 @@ def _expert(s: _Section, top: _Section, text: TextConfig) -> ExpertConfig:
                 got=layers,
             )
         )
+    conditioning = s.refuse_unless("conditioning", CONDITIONINGS, default="per_layer")
+    if conditioning == "per_head" and heads % text.num_kv_heads:
+        raise CheckpointError(
+            sentence(
+                "config.json: action_expert_config.num_heads, conditioned per head",
+                expected=f"a multiple of the language model's {text.num_kv_heads} K/V heads",
+                got=heads,
+            )
+        )
+    if conditioning == "hidden_state" and top.get("action_expert_depth_gate", bool, False):
+        raise CheckpointError(
+            sentence(
+                "config.json: action_expert_config.conditioning",
+                expected="per_layer or per_head, because a depth gate scales K and V",
+                got=conditioning,
+            )
+        )
     multiple = s.size("ffn_multiple_of")
     inner = -(-int(hidden * s.get("mlp_ratio", float)) // multiple) * multiple
     return ExpertConfig(
@@ -345,4 +367,5 @@ def _expert(s: _Section, top: _Section, text: TextConfig) -> ExpertConfig:
         causal_attn=s.refuse_unless("causal_attn", (False, True)),
         max_action_dim=top.size("max_action_dim"),
         max_horizon=top.size("max_action_horizon"),
+        conditioning=conditioning,
     )

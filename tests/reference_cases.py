@@ -1,10 +1,11 @@
 """Runs every case of a folder laid out like ../shared/reference and prints a table.
 
-    python -m tests.reference_cases DIR [--only continuous|think|discrete|prompts] [--json]
+    python -m tests.reference_cases DIR [--only continuous|think|discrete|prompts|train] [--json]
 
 Each case goes through the host, train/model (generated tokens replayed) and sessions of float32 and INT8 bundles; think
 and discrete cases through bundles of each head, in our order of passes and in the released one, in the order of their
-numbers as one episode. What has no tolerance is only reported. Exits 1 if any quantity falls short.
+numbers as one episode; training batches through train/learn. What has no tolerance is only reported. Exits 1 if any
+quantity falls short.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from policy_spec.prompt import (
     state_bins,
 )
 from policy_spec.spec import PolicySpec
-from tests.reference import bundles, discrete_bundles, inputs, think_bundles
+from tests.reference import bundles, discrete_bundles, inputs, think_bundles, training
 from tests.reference.model_truth import ModelTruth
 from tests.reference.quantities import Case, Quantity, table
 from tests.reference.sessions import Opened, opened
 from train.checkpoint import load_model
 
-KINDS = ("continuous", "think", "discrete", "prompts")
+KINDS = ("continuous", "think", "discrete", "prompts", "train")
 STYLES = {"continuous": "robot_action", "think": "robot_depth_action", "discrete": "robot_action"}
 STATE_BINS = 256
 ROOM = 4096  # bracket of host-side checks: any prompt fits
@@ -64,6 +65,11 @@ def run_folder(root: Path, only: str | None = None) -> list[Quantity]:
             rows += discrete_bundles.roundtrip(folder)
         if (folder / "prompts.json").is_file() and only in (None, "prompts"):
             rows += run_prompts(folder)
+        files = sorted(folder.glob("train_*.npz"), key=lambda f: int(f.stem.split("_")[-1]))
+        if files and only in (None, "train"):
+            rows += attempt(
+                f"{folder.name}/train_*", (row for f in files for row in training.check(folder, f, load(f)).rows)
+            )
     if not rows:
         raise FileNotFoundError(f"no cases{' of kind ' + only if only else ''} under {root}")
     return rows

@@ -123,12 +123,12 @@ def _connector(root: str, c: AdapterConfig, vit: VitConfig) -> Iterator[TensorSp
 
 
 def _expert(root: str, c: ExpertConfig, text: TextConfig) -> Iterator[TensorSpec]:
-    hidden, kv_width = c.hidden_size, text.num_kv_heads * text.head_dim
+    hidden = c.hidden_size
     yield from linear(f"{root}.time_embed.1", hidden, c.timestep_embed_dim)
     yield from linear(f"{root}.time_embed.3", hidden, hidden)
     yield from linear(f"{root}.action_embed", hidden, c.max_action_dim)
-    yield weight(f"{root}.context_k_proj", hidden, kv_width)
-    yield weight(f"{root}.context_v_proj", hidden, kv_width)
+    for name in ("context_k_proj", "context_v_proj"):
+        yield weight(f"{root}.{name}", *_context_shape(c, text))
     for i in range(c.num_layers):
         block = f"{root}.blocks.{i}"
         yield from linear(f"{block}.self_attn.qkv", 3 * hidden, hidden)
@@ -141,6 +141,13 @@ def _expert(root: str, c: ExpertConfig, text: TextConfig) -> Iterator[TensorSpec
         yield from linear(f"{block}.modulation.linear", 9 * hidden, hidden, MODULATION)
     yield from linear(f"{root}.final_layer.modulation.linear", 2 * hidden, hidden, MODULATION)
     yield from linear(f"{root}.final_layer.linear", c.max_action_dim, hidden, FINAL)
+
+
+def _context_shape(c: ExpertConfig, text: TextConfig) -> tuple[int, int]:
+    """Rows and columns of the projection of K, and of V."""
+    if c.conditioning == "per_head":
+        return c.head_dim, text.head_dim
+    return c.hidden_size, text.hidden_size if c.conditioning == "hidden_state" else text.num_kv_heads * text.head_dim
 
 
 def _gate(root: str, config: ModelConfig) -> Iterator[TensorSpec]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from policy_spec.config import ExpertConfig, TextConfig
 from train.model.llm import apply_rope, rope_tables
 from train.model.norms import rms_norm
+from train.model.recompute import run
 
 NORM_EPS = 1e-6  # of the expert's own norms; the qk-norm's comes from the configuration
 ROPE_BASE = 10000.0
@@ -44,7 +45,7 @@ class SelfAttention(nn.Module):
             q, k = rms_norm(q, self.c.qk_norm_eps), rms_norm(k, self.c.qk_norm_eps)
         if self.c.rope:
             q, k = apply_rope(q, *rope), apply_rope(k, *rope)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -58,12 +59,17 @@ class CrossAttention(nn.Module):
         self.out_proj = nn.Linear(c.hidden_size, c.hidden_size)
 
     def forward(self, x: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        """x [B, H, hidden]; k, v [B, heads, S, d]; bias additive [B, 1, 1, S]."""
-        q = self.q_proj(x).unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2)
+        """x [B * K, H, hidden]; k, v [B, heads, S, d]; bias additive [B, 1, 1, S].
+
+        Queries do not see each other, so the K chunks of one prompt are asked as one chunk of K * H steps: its keys
+        and values are read once and never copied.
+        """
+        rows = k.shape[0]
+        q = self.q_proj(x.reshape(rows, -1, x.shape[-1])).unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2)
         if self.c.qk_norm:
             q = rms_norm(q, self.c.qk_norm_eps)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
+        return self.out_proj(out.transpose(1, 2).reshape(x.shape))
 
 
 class Mlp(nn.Module):
@@ -114,18 +120,19 @@ class Masks:
 
     def __init__(self, horizon: int, c: ExpertConfig, visible: Tensor | None, valid_steps: Tensor | None) -> None:
         """visible bool [B, S] (prompt positions the expert may see); valid_steps bool [B, H] or None."""
-        self.rope = rope_tables(horizon, c.head_dim, ROPE_BASE)
+        device = next((t.device for t in (visible, valid_steps) if t is not None), None)
+        self.rope = rope_tables(horizon, c.head_dim, ROPE_BASE, device)
         self.cross_bias = None if visible is None else _bias(visible)[:, None, None, :]
         self.valid_steps = valid_steps
         self_bias = None if valid_steps is None else _bias(valid_steps)[:, None, None, :]
         if c.causal_attn:
-            causal = _bias(torch.ones(horizon, horizon, dtype=torch.bool).tril())[None, None]
-            self_bias = causal if self_bias is None else torch.maximum(self_bias + causal, torch.tensor(HIDDEN))
+            causal = _bias(torch.ones(horizon, horizon, dtype=torch.bool, device=device).tril())[None, None]
+            self_bias = causal if self_bias is None else (self_bias + causal).clamp(min=HIDDEN)
         self.self_bias = self_bias
 
 
 def _bias(visible: Tensor) -> Tensor:
-    return torch.zeros(visible.shape).masked_fill(~visible.bool(), HIDDEN)
+    return torch.zeros(visible.shape, device=visible.device).masked_fill(~visible.bool(), HIDDEN)
 
 
 class TimeEmbedding(nn.Module):
@@ -138,7 +145,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """t float32 [B] -> [B, dim]."""
         half = self.dim // 2
-        freq = torch.exp(torch.arange(half, dtype=t.dtype) * (-math.log(10000.0) / max(half - 1, 1)))
+        freq = torch.exp(torch.arange(half, dtype=t.dtype, device=t.device) * (-math.log(10000.0) / max(half - 1, 1)))
         angles = t[:, None] * freq
         return F.pad(torch.cat([angles.sin(), angles.cos()], dim=-1), (0, self.dim % 2))
 
@@ -155,13 +162,20 @@ class FinalLayer(nn.Module):
         return self.linear(modulate(x, *mod))
 
 
+def context_widths(c: ExpertConfig, text: TextConfig) -> tuple[int, int]:
+    """Inputs and outputs of the shared projections of K and V."""
+    if c.conditioning == "per_head":
+        return text.head_dim, c.head_dim
+    return (text.hidden_size if c.conditioning == "hidden_state" else text.num_kv_heads * text.head_dim), c.hidden_size
+
+
 class ActionExpert(nn.Module):
     """trajectory, time, context -> velocity."""
 
     def __init__(self, c: ExpertConfig, text: TextConfig) -> None:
         super().__init__()
         self.c = c
-        kv_width = text.num_kv_heads * text.head_dim
+        width, out = context_widths(c, text)
         self.time_embed = nn.Sequential(
             TimeEmbedding(c.timestep_embed_dim),
             nn.Linear(c.timestep_embed_dim, c.hidden_size),
@@ -169,22 +183,32 @@ class ActionExpert(nn.Module):
             nn.Linear(c.hidden_size, c.hidden_size),
         )
         self.action_embed = nn.Linear(c.max_action_dim, c.hidden_size)
-        self.context_k_proj = nn.Linear(kv_width, c.hidden_size, bias=False)
-        self.context_v_proj = nn.Linear(kv_width, c.hidden_size, bias=False)
+        self.context_k_proj = nn.Linear(width, out, bias=False)
+        self.context_v_proj = nn.Linear(width, out, bias=False)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.num_layers))
         self.final_layer = FinalLayer(c)
+        self.recompute = False  # blocks are computed again in the backward pass, to hold less
 
     def context(self, kv: KV) -> KV:
-        """Each layer's k, v [B, kv_heads, S, d] -> the expert's k, v [B, heads, S, expert d]."""
+        """Each layer's k, v [B, kv_heads, S, d] -> the expert's k, v [B, heads, S, expert d] for each block.
+
+        Conditioned on the last hidden state, kv is that state alone, as one head, and all blocks share what it gives.
+        """
         out = []
         for k, v in kv:
-            k, v = (t.transpose(1, 2).flatten(2) for t in (k, v))
-            k, v = self.context_k_proj(k), self.context_v_proj(v)
+            k, v = self._projected(k, self.context_k_proj), self._projected(v, self.context_v_proj)
             if self.c.context_layer_norm:
                 k, v = rms_norm(k, NORM_EPS), rms_norm(v, NORM_EPS)
             k, v = (t.unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2) for t in (k, v))
             out.append((rms_norm(k, self.c.qk_norm_eps) if self.c.qk_norm else k, v))
-        return out
+        return out * len(self.blocks) if self.c.conditioning == "hidden_state" else out
+
+    def _projected(self, x: Tensor, project: nn.Linear) -> Tensor:
+        """[B, heads of the source, S, d] -> [B, S, hidden]."""
+        x = x.transpose(1, 2)
+        if self.c.conditioning == "per_head":  # one head goes to one head, or to several where the expert has more
+            return project(x).repeat_interleave(self.c.num_heads // x.shape[2], dim=2).flatten(2)
+        return project(x.flatten(2))
 
     def modulations(self, t: Tensor) -> tuple[list[list[Tensor]], list[Tensor]]:
         """Flow time [B] -> each block's nine vectors and the final layer's two, all [B, 1, hidden]."""
@@ -196,7 +220,7 @@ class ActionExpert(nn.Module):
         """x [B, H, A], t [B] in [0, 1), context from `context()` -> velocity [B, H, A]."""
         blocks, final = self.modulations(t)
         valid = 1.0 if masks.valid_steps is None else masks.valid_steps[..., None].to(x.dtype)
-        x = self.action_embed(x) * valid
+        x = self.action_embed(x).to(x.dtype) * valid  # the residual stream stays as wide as the trajectory
         for block, mod, kv in zip(self.blocks, blocks, context, strict=True):
-            x = block(x, mod, kv, masks) * valid
+            x = run(block, self.recompute, x, mod, kv, masks) * valid
         return self.final_layer(x, final) * valid

@@ -15,14 +15,14 @@ from policy_spec.config import ModelConfig
 from train.model.expert import KV
 
 
-def depth_token_ids(c: ModelConfig) -> Tensor:
+def depth_token_ids(c: ModelConfig, device: torch.device | None = None) -> Tensor:
     """Ids of depth_output, depth_start, depth_end and every code."""
     names = ("depth_output_token_id", "depth_start_token_id", "depth_end_token_id")
     ids = [c.token_ids[n] for n in names if n in c.token_ids]
     start = c.token_ids.get("depth_token_start_id")
     if start is not None:
         ids.extend(range(start, start + c.num_depth_tokens))
-    return torch.tensor(ids, dtype=torch.int64)
+    return torch.tensor(ids, dtype=torch.int64, device=device)
 
 
 def gates(heads: nn.Linear | nn.ModuleList, kv: KV, visible: Tensor, depth: Tensor) -> list[Tensor]:

@@ -10,23 +10,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.config import TextConfig
-from train.model.norms import RMSNorm
+from train.model.norms import RMSNorm, widen
+from train.model.recompute import run
 
 
-def rope_tables(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+def rope_tables(length: int, head_dim: int, theta: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """cos and sin, float32 [length, head_dim], the half-split layout. Recomputed, never loaded: bf16 storage rounds
     inv_freq.
     """
-    inv_freq = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
-    angles = torch.outer(torch.arange(length, dtype=torch.float32), inv_freq)
+    inv_freq = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim))
+    angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), inv_freq)
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
 
 
 def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [B, heads, S, d] rotated in float32; back in x's dtype."""
-    a, b = x.float().chunk(2, dim=-1)
-    return (x.float() * cos + torch.cat([-b, a], dim=-1) * sin).to(x.dtype)
+    """x [B, heads, S, d] rotated in float32 or wider; back in x's dtype."""
+    wide = widen(x)
+    a, b = wide.chunk(2, dim=-1)
+    return (wide * cos + torch.cat([-b, a], dim=-1) * sin).to(x.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -81,6 +83,7 @@ class Layer(nn.Module):
     def __init__(self, c: TextConfig) -> None:
         super().__init__()
         self.norm_after = c.norm_after
+        self.dropout = nn.Dropout(0.0)  # of both residual branches; a trainer may raise its `p`
         self.self_attn = SelfAttention(c)
         self.mlp = Mlp(c)
         self.attn_norm = RMSNorm(c.hidden_size, c.layer_norm_eps)
@@ -89,12 +92,12 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the residual stream, and this layer's k and v [B, kv_heads, S, d]."""
         q, k, v = self.self_attn.project(x if self.norm_after else self.attn_norm(x), cos, sin)
-        mixed = self.self_attn.attend(q, k, v, bias)
+        mixed = self.dropout(self.self_attn.attend(q, k, v, bias))
         if self.norm_after:
             x = x + self.attn_norm(mixed)
-            return x + self.ff_norm(self.mlp(x)), k, v
+            return x + self.ff_norm(self.dropout(self.mlp(x))), k, v
         x = x + mixed
-        return x + self.mlp(self.ff_norm(x)), k, v
+        return x + self.dropout(self.mlp(self.ff_norm(x))), k, v
 
 
 class Embedding(nn.Module):
@@ -123,13 +126,14 @@ class Transformer(nn.Module):
         self.wte = Embedding(c)
         self.blocks = nn.ModuleList(Layer(c) for _ in range(c.num_layers))
         self.ln_f = RMSNorm(c.hidden_size, c.layer_norm_eps)
+        self.recompute = False  # layers are computed again in the backward pass, to hold less
 
     def forward(self, x: Tensor, bias: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """x [B, S, hidden], bias [B, 1, S, S] -> last hidden state (normed), and (k, v) of each layer."""
-        cos, sin = rope_tables(x.shape[1], self.c.head_dim, self.c.rope_theta)
+        cos, sin = rope_tables(x.shape[1], self.c.head_dim, self.c.rope_theta, x.device)
         kv = []
         for layer in self.blocks:
-            x, k, v = layer(x, cos, sin, bias)
+            x, k, v = run(layer, self.recompute, x, cos, sin, bias)
             kv.append((k, v))
         return self.ln_f(x), kv
 
@@ -141,6 +145,8 @@ def attention_bias(token_type: Tensor) -> Tensor:
     """
     length = token_type.shape[1]
     image = token_type.bool()
-    allowed = torch.ones(length, length, dtype=torch.bool).tril()[None] | (image[:, :, None] & image[:, None, :])
-    bias = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
+    allowed = torch.ones(length, length, dtype=torch.bool, device=token_type.device).tril()[None] | (
+        image[:, :, None] & image[:, None, :]
+    )
+    bias = torch.zeros(allowed.shape, device=token_type.device).masked_fill(~allowed, torch.finfo(torch.float32).min)
     return bias[:, None]

@@ -44,25 +44,30 @@ class MolmoAct2(nn.Module):
         return self.model.vision_backbone(patches, pooling)
 
     def embed(self, input_ids: Tensor, features: Tensor) -> Tensor:
-        """Token embeddings [1, S, hidden], with each image feature added at its <im_patch>."""
+        """Token embeddings [B, S, hidden], with each image feature added at its <im_patch>."""
         x = self.model.transformer.wte(input_ids)
         places = (input_ids == self.config.token_ids["image_patch_id"]).nonzero(as_tuple=True)
         return x.index_put(places, features.to(x.dtype), accumulate=True)
 
     def llm(self, input_ids: Tensor, features: Tensor, token_type: Tensor) -> tuple[Tensor, KV]:
-        """Last hidden state and each layer's k, v [1, kv_heads, S, d]. token_type all 0: purely causal."""
-        return self.model.transformer(self.embed(input_ids, features), attention_bias(token_type))
+        """Last hidden state [B, S, hidden], and what the expert is conditioned on: each layer's k, v [B, kv_heads, S,
+        d], or the state itself as one head. token_type [B, S], all 0: purely causal.
+        """
+        hidden, kv = self.model.transformer(self.embed(input_ids, features), attention_bias(token_type))
+        if self.config.expert.conditioning == "hidden_state":
+            return hidden, [(hidden[:, None], hidden[:, None])]
+        return hidden, kv
 
     def context(self, kv: KV, input_ids: Tensor, visible: Tensor) -> KV:
         """The expert's k and v of each layer, depth gate applied where the checkpoint has one."""
         gate = getattr(self.model, "action_expert_depth_gate", None)
         if gate is not None:
-            depth = torch.isin(input_ids, depth_token_ids(self.config)) & visible
+            depth = torch.isin(input_ids, depth_token_ids(self.config, input_ids.device)) & visible
             kv = apply_gates(kv, gates(gate, kv, visible, depth), depth)
         return self.model.action_expert.context(kv)
 
     def velocity(self, x: Tensor, t: Tensor, context: KV, masks: Masks) -> Tensor:
-        """Velocity [1, H, A] at flow time t [1]."""
+        """Velocity [B * K, H, A] at flow times t [B * K]; the K chunks of one row of the context stand together."""
         return self.model.action_expert(x, t, context, masks)
 
     def sample(

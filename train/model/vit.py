@@ -1,7 +1,7 @@
 """The image encoder: SigLIP2-shaped ViT blocks over 14-pixel patches, and the attention that the connector shares.
 
 Takes pixel values [N, P, 3 * patch^2] in [-1, 1], gives the hidden states after each tapped block. No class token, no
-final norm. Attention and softmax are float32, as released (`float32_attention`).
+final norm. Attention and softmax are at least float32, as released (`float32_attention`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.config import VitConfig
+from train.model.norms import widen
+from train.model.recompute import run
 
 # The released activation names, as torch spells them.
 ACTIVATIONS = {
@@ -42,7 +44,7 @@ class Attention(nn.Module):
         if self.kv_heads != self.heads:
             group = self.heads // self.kv_heads
             k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        out = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+        out = F.scaled_dot_product_attention(widen(q), widen(k), widen(v), attn_mask=mask)
         return self.wo(out.to(query.dtype).transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
@@ -95,6 +97,7 @@ class Vit(nn.Module):
         self.patch_embedding = nn.Linear(3 * c.patch_size**2, c.hidden_size)
         self.positional_embedding = nn.Parameter(torch.zeros(c.num_positions, c.hidden_size))
         self.transformer = Blocks(c, layers)
+        self.recompute = False  # blocks are computed again in the backward pass, to hold less
 
     def forward(self, pixels: Tensor, taps: tuple[int, ...]) -> Tensor:
         """pixels [N, P, 3 * patch^2] -> tapped hidden states, concatenated in the taps' order: [N, P, taps *
@@ -103,7 +106,7 @@ class Vit(nn.Module):
         x = self.patch_embedding(pixels) + positions(self.positional_embedding, self.config.grid).to(pixels.dtype)
         seen = []
         for block in self.transformer.resblocks:
-            x = block(x)
+            x = run(block, self.recompute, x)
             seen.append(x)
         return torch.cat([seen[i] for i in taps], dim=-1)
 
