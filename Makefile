@@ -52,7 +52,7 @@ $(VENV)/.stamp-torch: $(VENV)/bin/python $(INPUTS)
 	@touch $@
 
 $(VENV)/.stamp-demo: $(VENV)/.stamp-torch $(INPUTS)
-	$(PIP) install -q -c constraints.txt -e '.[edge,export,train]'
+	$(PIP) install -q -c constraints.txt -e '.[edge,export,train,sim]'
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-demo $(INPUTS)

@@ -14,7 +14,7 @@ import sys
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow")
 WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot_actions")
-ROOMS = (*ROBOT_SIDE, "train", "export", "quant")
+ROOMS = (*ROBOT_SIDE, "train", "export", "quant", "sim")
 
 
 def owners(room: str) -> set[str]:

@@ -31,6 +31,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "psutil": "psutil",
     },
     "train": {"torch": "torch", "pyarrow": "pyarrow"},
+    "sim": {"mujoco": "mujoco"},
 }
 
 

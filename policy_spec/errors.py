@@ -15,6 +15,7 @@ ArmsideError
 +-- CameraError         a camera that is not there or stopped
 +-- RecordingError      a recording that cannot be written or read
 |   +-- DatasetError    a dataset of episodes, its statistics or pictures
++-- SimError            a simulated world that cannot be made, moved or seen
 +-- UsageError          a command line that cannot be obeyed
 +-- Cancelled           a person wanted out; everything is as it was before
 """
@@ -80,6 +81,10 @@ class RecordingError(ArmsideError):
 
 class DatasetError(RecordingError):
     """A dataset of episodes, its statistics or its pictures, that cannot be written or read."""
+
+
+class SimError(ArmsideError):
+    """A simulated world: a scene that cannot be built, a name it lacks, a picture that cannot be drawn."""
 
 
 class UsageError(ArmsideError):
