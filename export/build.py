@@ -190,6 +190,12 @@ def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attentio
 
 def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder: Path, progress: Progress) -> None:
     """The graphs of the mode, NAME.onnx, with their weights beside them (`.onnx.data`)."""
+    for name, make in graph_makers(checkpoint, spec, sizes).items():
+        save_graph(make(), folder, name, progress, f"write {name}")
+
+
+def graph_makers(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes) -> dict[str, Callable[[], ir.Model]]:
+    """What makes each graph of the mode, in the order in which a call runs them."""
     pooling = pooling_index(spec.grid, spec.pool)
     tokens, variant = sizes.cameras * len(pooling), sizes.variant
     makers: dict[str, Callable[[], ir.Model]] = {
@@ -201,8 +207,7 @@ def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder:
     if variant.cached:
         cached = CachedSizes(tokens, sizes.length, head_rows(spec, variant.head))
         makers["llm"] = lambda: cached_llm_graph(checkpoint, cached)
-    for name in variant.graphs:
-        save_graph(makers[name](), folder, name, progress, f"write {name}")
+    return {name: makers[name] for name in variant.graphs}
 
 
 def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress, stage: str) -> None:
