@@ -7,7 +7,7 @@ to the golden observation. Knows nothing of precisions (quant) nor of bundles: `
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from export.llm import llm_graph
 from export.modes import check_mode
 from export.reference import CachedTorchRunner, torch_runner
 from export.runner import OrtRunner
+from export.stream import Kept, pieces, stream_graph
 from export.verify import Answer, answer, verify_graphs
 from export.verify_cached import CachedAnswer, cached_answer, chosen_tokens, verify_cached
 from export.vision import vision_graph
@@ -116,22 +117,52 @@ def plan_sizes(spec: PolicySpec, tokenizer_path: Path, options: GraphOptions) ->
     return Sizes(cameras, bracket, horizon, variant_of(spec, options.mode, options.head, horizon))
 
 
-def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built | BuiltCached:
-    """Writes and verifies the graphs of a mode. Raises CheckpointError or TensorError (the checkpoint), what
-    `plan_sizes` does (the options), ExportError (graphs that do not agree with the model). The folder is the caller's.
-    """
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A checkpoint that was checked, and the sizes that its graphs will have."""
+
+    checkpoint: Checkpoint
+    spec: PolicySpec
+    sizes: Sizes
+    image_attention: str
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's."""
+        return self.checkpoint.path
+
+
+def open_job(checkpoint_dir: Path, options: GraphOptions, progress: Progress) -> Job:
+    """Raises CheckpointError or TensorError (the checkpoint), and what `plan_sizes` does (the options)."""
     checkpoint = Checkpoint(checkpoint_dir)
     progress("check tensors", 0, 1)
     checkpoint.check()
     spec = PolicySpec.from_checkpoint(checkpoint_dir)
     check_mode(spec, options.mode)
     sizes = plan_sizes(spec, checkpoint_dir / "tokenizer.json", options)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(checkpoint_dir / "tokenizer.json", folder / "tokenizer.json")
-    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-    write_graphs(checkpoint, spec, sizes, folder, progress)
+    return Job(checkpoint, spec, sizes, options.image_attention)
 
-    pipeline = golden_pipeline(spec, folder, sizes, options.image_attention)
+
+def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, progress: Progress) -> Built | BuiltCached:
+    """Writes and verifies the float32 graphs of a mode. Raises what `open_job` does, and ExportError (graphs that do
+    not agree with the model). The folder is the caller's.
+    """
+    return build_whole(open_job(checkpoint_dir, options, progress), folder, progress)
+
+
+def write_facts(job: Job, folder: Path) -> None:
+    """spec.json and tokenizer.json: what the host's half of a policy needs beside the graphs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(job.folder / "tokenizer.json", folder / "tokenizer.json")
+    (folder / "spec.json").write_text(job.spec.to_json(), encoding="utf-8")
+
+
+def build_whole(job: Job, folder: Path, progress: Progress) -> Built | BuiltCached:
+    """The float32 graphs on the disk, compared with the whole reference model in memory."""
+    write_facts(job, folder)
+    write_graphs(job.checkpoint, job.spec, job.sizes, folder, progress)
+    spec, sizes = job.spec, job.sizes
+    pipeline = golden_pipeline(spec, folder, sizes, job.image_attention)
     stages: list[str] = []
 
     def step(stage: str) -> None:
@@ -140,13 +171,13 @@ def build_graphs(checkpoint_dir: Path, folder: Path, options: GraphOptions, prog
 
     if sizes.variant.cached:
         replay = Replay(pipeline, sizes.variant)
-        told = reference_of_tokens(checkpoint_dir, folder, replay, progress)
+        told = reference_of_tokens(job.folder, folder, replay, progress)
         rows = verify_cached(OrtRunner(folder), replay, told, step)
-        return BuiltCached(folder, checkpoint.config, spec, sizes, replay, told, rows)
+        return BuiltCached(folder, job.checkpoint.config, spec, sizes, replay, told, rows)
     progress("load reference model", 0, 1)
-    reference = reference_answer(checkpoint_dir, pipeline, sizes)
+    reference = reference_answer(job.folder, pipeline, sizes)
     rows = verify_graphs(OrtRunner(folder), pipeline, reference, step)
-    return Built(folder, checkpoint.config, spec, sizes, pipeline, reference, rows)
+    return Built(folder, job.checkpoint.config, spec, sizes, pipeline, reference, rows)
 
 
 def reference_answer(checkpoint_dir: Path, pipeline: Pipeline, sizes: Sizes) -> Answer:
@@ -188,14 +219,10 @@ def golden_pipeline(spec: PolicySpec, folder: Path, sizes: Sizes, image_attentio
     )
 
 
-def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder: Path, progress: Progress) -> None:
-    """The graphs of the mode, NAME.onnx, with their weights beside them (`.onnx.data`)."""
-    for name, make in graph_makers(checkpoint, spec, sizes).items():
-        save_graph(make(), folder, name, progress, f"write {name}")
-
-
 def graph_makers(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes) -> dict[str, Callable[[], ir.Model]]:
-    """What makes each graph of the mode, in the order in which a call runs them."""
+    """What makes each graph of the mode, in the order in which a call runs them. Large weights are not read before
+    they are written.
+    """
     pooling = pooling_index(spec.grid, spec.pool)
     tokens, variant = sizes.cameras * len(pooling), sizes.variant
     makers: dict[str, Callable[[], ir.Model]] = {
@@ -210,11 +237,23 @@ def graph_makers(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes) -> dict
     return {name: makers[name] for name in variant.graphs}
 
 
-def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress, stage: str) -> None:
-    """One graph and its external data; tensors are read, one at a time, as they are written."""
-    ir.save(
-        model,
-        folder / f"{name}.onnx",
-        external_data=f"{name}.onnx.data",
-        callback=lambda _tensor, info: progress(stage, info.index + 1, info.total),
-    )
+def write_graphs(checkpoint: Checkpoint, spec: PolicySpec, sizes: Sizes, folder: Path, progress: Progress) -> None:
+    """The graphs of the mode in float32, NAME.onnx, with their weights beside them."""
+    models = {name: make() for name, make in graph_makers(checkpoint, spec, sizes).items()}
+    write_models(models, folder, "write float32", progress)
+
+
+def write_models(
+    models: Mapping[str, ir.Model], folder: Path, stage: str, progress: Progress, kept: Kept | None = None
+) -> dict[str, list[str]]:
+    """Graphs and their weights, a layer at a time. Progress counts bytes. Returns each graph's files of weights."""
+    total = sum(piece.nbytes for model in models.values() for piece in pieces(model))
+    done = 0
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(stage, done, total)
+
+    progress(stage, 0, total)
+    return {name: stream_graph(model, folder, kept, told) for name, model in models.items()}
