@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.sim_camera import PREFIX, SimSource
 from policy_spec.errors import CameraError, sentence
 
 Image = npt.NDArray[np.uint8]  # [height, width, 3] RGB
@@ -26,7 +27,7 @@ OPEN_TIMEOUT_MS = 4000  # OpenCV's own defaults are 30 s: an arm would stand sti
 READ_TIMEOUT_MS = 2000
 KINDS = (
     "an index (0), a device (/dev/video0), a video file, an image or a folder of images, "
-    "an rtsp or http URL, or test (a moving pattern)"
+    "an rtsp or http URL, test (a moving pattern), or sim:front (a simulated scene's)"
 )
 
 
@@ -177,9 +178,7 @@ class PatternSource:
         self._bars: Image = np.zeros((0, 0, 3), np.uint8)
 
     def open(self) -> None:
-        colours = np.array(
-            [[235, 235, 235], [220, 200, 60], [60, 180, 190], [70, 170, 80], [190, 70, 160]], np.uint8
-        )
+        colours = np.array([[235, 235, 235], [220, 200, 60], [60, 180, 190], [70, 170, 80], [190, 70, 160]], np.uint8)
         columns = np.arange(self._width) * len(colours) // self._width
         self._bars = np.ascontiguousarray(np.broadcast_to(colours[columns], (self._height, self._width, 3)))
 
@@ -207,6 +206,7 @@ def _is_image(text: str) -> bool:
 # The first row whose test holds for the text decides.
 SOURCES: tuple[tuple[Callable[[str], bool], Callable[[str], FrameSource]], ...] = (
     (lambda text: text == "test" or text.startswith("test:"), PatternSource),
+    (lambda text: text.startswith(PREFIX), SimSource),
     (lambda text: text.isdigit() or text.startswith("/dev/") or "://" in text, StreamSource),
     (lambda text: Path(text).exists() and _is_image(text), FolderSource),
     (lambda text: Path(text).is_file(), ClipSource),

@@ -67,6 +67,7 @@ class BridgeConfig:
     id: str = ""  # which arm this is, the name of its profile; "" = the robot's name
     endpoint: str = ""  # ipc:// or tcp://ADDRESS:PORT (not loopback: needs keys); "" = the id's own ipc path
     keys: str = ""  # folder of CURVE keys, for an endpoint that other machines reach
+    twin: tuple[str, ...] = ()  # with port sim: module and arguments of other virtual servos than the robot's own
     black_box: str = ""  # file that takes all that the machine is told and answers; see black_box.py
     baud: int = 1_000_000
     timing: Timing = field(default_factory=Timing)
@@ -82,6 +83,8 @@ class BridgeConfig:
                     do="give calibration=PATH, or calibrate the arm first",
                 )
             )
+        if self.twin and self.port != SIM:
+            raise ConfigError(sentence("virtual servos of one's own (twin)", expected=f"port {SIM}", got=self.port))
         numbers = {"speed": self.speed, "park_speed": self.park_speed, **dataclasses.asdict(self.timing)}
         for name, value in numbers.items():
             enough = value >= 0 if name in MAY_BE_0 else value > 0
@@ -140,7 +143,8 @@ class BridgeConfig:
             key: {name: tuple(float(number) for number in row) for name, row in data.pop(key, {}).items()}
             for key in ("keep_out", "bases", "levels")
         }
-        config: BridgeConfig = _build(cls, {**data, **rows, "timing": timing, "limits": limits})
+        twin = tuple(str(word) for word in data.pop("twin", ()))
+        config: BridgeConfig = _build(cls, {**data, **rows, "timing": timing, "limits": limits, "twin": twin})
         return config
 
 

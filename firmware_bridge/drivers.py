@@ -60,7 +60,8 @@ def virtual_port(robot: Robot, config: BridgeConfig) -> Iterator[str]:
         arguments += ["--calibration", config.calibration]
     if config.gripper:
         arguments += ["--gripper", config.gripper]
-    process = spawn(FAMILIES[robot.family].virtual, *arguments)
+    module, *more = config.twin or (FAMILIES[robot.family].virtual,)
+    process = spawn(module, *arguments, *more)
     lines = Lines(process)
     try:
         word = lines.read(SIM_START_S)
