@@ -63,7 +63,9 @@ def test_what_cannot_be_is_said_and_others_go_on(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as raw:
             raw.connect(str(tmp_path / "s"))
             raw.sendall(b"x" * 10_000)  # no end of line
-        assert PictureClient(tmp_path / "s").picture(Request("front"))[0].shape == (6, 8, 3)
+        client = PictureClient(tmp_path / "s")
+        assert client.picture(Request("front"))[0].shape == (6, 8, 3)
+        client.close()
 
 
 def test_a_server_that_died_leaves_its_socket_and_the_next_one_takes_it(tmp_path: Path) -> None:
