@@ -1,7 +1,7 @@
 """A bundle: one folder with the graphs, the spec, the tokenizer and a manifest; whole or not there.
 
-`BundleWriter` fills `<path>.partial-<pid>` and renames it; `open_bundle` checks every file against the
-manifest. What a bundle says is in manifest.py, the memory of hashes in hashes.py. Knows nothing of what is
+`BundleWriter` fills `<path>.partial-<pid>`, or `<path>.partial` where what was interrupted is gone on with, and
+renames it; `open_bundle` checks every file against the manifest. What a bundle says is in manifest.py, the memory of hashes in hashes.py. Knows nothing of what is
 inside the graphs.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from policy_spec.errors import BundleError, sentence
+from policy_spec.errors import ArmsideError, BundleError, sentence
 from policy_spec.hashes import HashCache, sha256_of
 from policy_spec.manifest import FORMAT, FileEntry, Manifest, armside_version
 from policy_spec.prompt import Tokenizer
@@ -31,6 +31,7 @@ SPEC = "spec.json"
 TOKENIZER = "tokenizer.json"
 FAST_TOKENIZER = "fast_tokenizer"  # a folder, in bundles of mode discrete
 _REQUIRED = (SPEC, TOKENIZER)
+_WORK = ".work"  # in the folder of a bundle that is being made: what is no part of it
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy.ndarray.tofile
 _AGAIN = "export or copy the bundle again"
@@ -45,47 +46,71 @@ class BundleWriter:
 
     Leaving the block without a commit, by whatever exception, removes everything. A full disk becomes a
     BundleError. An existing bundle is replaced only with `overwrite`; a folder that is no bundle never is.
+
+    With `resume` the folder has one name for all runs, and what an interruption left (a kill, a full disk, anything
+    but a refusal of ours) is there again in the next one; `work` is for notes about it. One run at a time.
     """
 
-    def __init__(self, path: Path | str, overwrite: bool = False) -> None:
+    def __init__(self, path: Path | str, overwrite: bool = False, resume: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
-        self.directory = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
-        self.overwrite = overwrite
+        ending = ".partial" if resume else f".partial-{os.getpid()}"
+        self.directory = self.path.with_name(self.path.name + ending)
+        self.overwrite, self.resume = overwrite, resume
         self._lock: int | None = None  # a handle of the directory: held while somebody writes
 
     def __enter__(self) -> BundleWriter:
         self._refuse_existing()
         _remove_abandoned(self.path)
         try:
-            self.directory.mkdir(parents=True)
+            self.directory.mkdir(parents=True, exist_ok=self.resume)
             self._lock = os.open(self.directory, os.O_RDONLY)
         except OSError as error:
             raise _io_error(self.path, error) from error
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise _busy(self.path) from error
+        except OSError:  # some network file systems have no locks
+            pass
         return self
+
+    @property
+    def work(self) -> Path:
+        """A folder for what is no part of the bundle; gone when it is committed."""
+        folder = self.directory / _WORK
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def clear(self) -> None:
+        """Forgets what an earlier run left."""
+        for entry in self.directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._abandon()
-        if error is not None and _is_full(error):
-            raise _io_error(self.path, error) from error
+        full = error is not None and _is_full(error)
+        keep = self.resume and error is not None and (full or not isinstance(error, ArmsideError))
+        self._abandon(keep)
+        if error is not None and full:
+            raise _io_error(self.path, error, self.directory if keep else None) from error
 
     def commit(self, manifest: Manifest, progress: Callable[[int], None] | None = None) -> Manifest:
         """Hashes every file, writes the manifest, flushes all to the disk and renames. Gives the full
         manifest.
         """
-        names = sorted(
-            p.relative_to(self.directory).as_posix() for p in self.directory.rglob("*") if p.is_file()
-        )
+        shutil.rmtree(self.directory / _WORK, ignore_errors=True)
+        names = sorted(p.relative_to(self.directory).as_posix() for p in self.directory.rglob("*") if p.is_file())
         names = [name for name in names if name != MANIFEST]
         missing = [name for name in _REQUIRED if name not in names]
         missing += [g.file for g in manifest.graphs.values() if g.file not in names]
         if missing:
-            raise BundleError(
-                sentence(f"{self.path.name}: files are missing from the bundle", expected=missing)
-            )
+            raise BundleError(sentence(f"{self.path.name}: files are missing from the bundle", expected=missing))
         files = {}
         for name in names:
             path = self.directory / name
@@ -141,10 +166,11 @@ class BundleWriter:
             )
         )
 
-    def _abandon(self) -> None:
-        """Removes what was not renamed, and lets go of the lock."""
+    def _abandon(self, keep: bool) -> None:
+        """Removes what was not renamed, unless it is for the next run; and lets go of the lock."""
         if self._lock is not None:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(self.directory, ignore_errors=True)
             os.close(self._lock)
             self._lock = None
 
@@ -176,9 +202,7 @@ class Bundle:
         entry = self.manifest.graphs.get(graph)
         if entry is None:
             raise BundleError(
-                sentence(
-                    f"{self.path}: no graph {graph!r}", expected=f"one of {sorted(self.manifest.graphs)}"
-                )
+                sentence(f"{self.path}: no graph {graph!r}", expected=f"one of {sorted(self.manifest.graphs)}")
             )
         return self.path / entry.file
 
@@ -208,9 +232,7 @@ def open_bundle(path: Path | str, verify: bool = False, cache: HashCache | None 
     cache.save()
     for name in (*_REQUIRED, *(g.file for g in manifest.graphs.values())):
         if name not in manifest.files:
-            raise BundleError(
-                sentence(f"{root / name}: not in the manifest", expected="a hash of it", do=_AGAIN)
-            )
+            raise BundleError(sentence(f"{root / name}: not in the manifest", expected="a hash of it", do=_AGAIN))
     return Bundle(root, manifest, PolicySpec.from_json((root / SPEC).read_text(encoding="utf-8")))
 
 
@@ -224,9 +246,7 @@ def _manifest(root: Path) -> Manifest:
             sentence(
                 f"{path} is missing",
                 expected="a bundle",
-                got="a checkpoint"
-                if known
-                else ("no such folder" if not root.exists() else "something else"),
+                got="a checkpoint" if known else ("no such folder" if not root.exists() else "something else"),
                 do="run armside export on it first" if known else "give the folder that armside export wrote",
             )
         ) from error
@@ -243,9 +263,7 @@ def _manifest(root: Path) -> Manifest:
 def _check(root: Path, name: str, entry: FileEntry, cache: HashCache, fresh: bool) -> None:
     path = root / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise BundleError(
-            sentence(f"{root / MANIFEST}: file name", expected="inside the bundle", got=repr(name))
-        )
+        raise BundleError(sentence(f"{root / MANIFEST}: file name", expected="inside the bundle", got=repr(name)))
     try:
         size = path.stat().st_size
         if size != entry.bytes:
@@ -266,9 +284,7 @@ def _check(root: Path, name: str, entry: FileEntry, cache: HashCache, fresh: boo
         raise BundleError(sentence(f"{path} cannot be read", got=error.strerror, do=_AGAIN)) from error
     if digest != entry.sha256:
         raise BundleError(
-            sentence(
-                f"{path} is damaged", expected=f"sha256 {entry.sha256}", got=f"sha256 {digest}", do=_AGAIN
-            )
+            sentence(f"{path} is damaged", expected=f"sha256 {entry.sha256}", got=f"sha256 {digest}", do=_AGAIN)
         )
 
 
@@ -309,14 +325,21 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, Exception) and os.strerror(errno.ENOSPC) in str(error)
 
 
-def _io_error(path: Path, error: BaseException) -> BundleError:
+def _busy(path: Path) -> BundleError:
+    return BundleError(sentence(f"{path} is being written by another export", do="wait for it, or choose another path"))
+
+
+def _io_error(path: Path, error: BaseException, kept: Path | None = None) -> BundleError:
     if _is_full(error):
+        removed, again = "what was written of it is removed", "free some space or choose another disk"
         return BundleError(
             sentence(
                 f"{path}: the disk is full",
                 expected="room for the whole bundle",
-                got=f"{_free(path)} MB left; what was written of it is removed",
-                do="free some space or choose another disk, and export again",
+                got=f"{_free(path)} MB left; {f'what is finished is kept in {kept}' if kept else removed}",
+                do=f"{again}, and export again"
+                if kept is None
+                else "free some space and give the same command, which goes on from there; or remove that folder",
             )
         )
     return BundleError(sentence(f"{path} cannot be written", got=error, do="choose a folder that is yours"))

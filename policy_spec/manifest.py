@@ -17,7 +17,9 @@ from policy_spec.compare import Row
 from policy_spec.errors import BundleError, sentence
 from policy_spec.graphs import GraphSpec, TensorSpec, Variant
 
-FORMAT = 2  # 2 added mode, head and new_tokens: a bundle of format 1 is continuous
+# 2 added mode, head and new_tokens: a bundle of format 1 is continuous. 3 lists the files of a graph's weights: before,
+# there was one, or none.
+FORMAT = 3
 _DIGEST = "sha256"  # key of the digest of everything else in the manifest
 
 
@@ -58,12 +60,12 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class GraphFile:
-    """One graph: its file (external data beside it, if any), opset, inputs and outputs."""
+    """One graph: its file, opset, inputs and outputs, and the files of its weights, if any."""
 
     graph: GraphSpec
     file: str
     opset: int
-    data: str | None = None
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,7 @@ class Manifest:
         """The text of manifest.json; `from_json` gives an equal object back."""
         data = dataclasses.asdict(self)
         data["parity"] = [row.to_json() for row in self.parity]
-        return (
-            json.dumps({**data, _DIGEST: _digest(data)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        return json.dumps({**data, _DIGEST: _digest(data)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -153,11 +153,16 @@ def _from_dict(data: dict[str, Any]) -> Manifest:
         "parity": tuple(Row.from_json(row) for row in data["parity"]),
         "files": {name: FileEntry(**entry) for name, entry in data["files"].items()},
         "graphs": {
-            name: GraphFile(**{**entry, "graph": _graph(entry["graph"])})
+            name: GraphFile(**{**entry, "graph": _graph(entry["graph"]), "data": _files(entry["data"])})
             for name, entry in data["graphs"].items()
         },
     }
     return Manifest(**{**data, **parts})
+
+
+def _files(data: str | list[str] | None) -> tuple[str, ...]:
+    """Of any format."""
+    return () if data is None else (data,) if isinstance(data, str) else tuple(data)
 
 
 def _graph(data: dict[str, Any]) -> GraphSpec:
