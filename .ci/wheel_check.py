@@ -12,8 +12,8 @@ import pkgutil
 import sys
 
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow")
-WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot_actions")
+ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "av")
+WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot", "episodes.observations_lerobot")
 ROOMS = (*ROBOT_SIDE, "train", "export", "quant", "sim")
 
 
@@ -31,7 +31,7 @@ def main() -> int:
         package = importlib.import_module(room)
         for module in pkgutil.walk_packages(package.__path__, room + "."):
             # The rest must load here; what a verb needs beyond that it imports when it runs.
-            if module.name.endswith("__main__") or module.name in WORKSTATION:
+            if module.name.endswith("__main__") or module.name.startswith(WORKSTATION):
                 continue
             importlib.import_module(module.name)
             count += 1

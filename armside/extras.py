@@ -30,7 +30,8 @@ EXTRAS: dict[str, dict[str, str]] = {
         "huggingface_hub": "huggingface_hub",
         "psutil": "psutil",
     },
-    "train": {"torch": "torch", "pyarrow": "pyarrow"},
+    "data": {"pyarrow": "pyarrow", "av": "av"},
+    "train": {"torch": "torch", "pyarrow": "pyarrow", "av": "av"},
     "sim": {"mujoco": "mujoco"},
 }
 

@@ -18,9 +18,9 @@ from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-# They join rooms, or read files, that the robot does not have.
-WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot_actions")
-HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow")
+# Beginnings of names. They join rooms, or read files, that the robot does not have.
+WORKSTATION = ("armside.make_bundle", "armside.prove_bundle", "episodes.lerobot", "episodes.observations_lerobot")
+HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow", "av")
 
 
 def read_pyproject() -> dict:
@@ -98,7 +98,7 @@ import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({HEAVY!r}))  # None: an import of it raises ModuleNotFoundError
 package = importlib.import_module({room!r})
 modules = pkgutil.walk_packages(package.__path__, {room!r} + ".")
-names = [m.name for m in modules if not m.name.endswith("__main__") and m.name not in {WORKSTATION!r}]
+names = [m.name for m in modules if not m.name.endswith("__main__") and not m.name.startswith({WORKSTATION!r})]
 for name in names:
     importlib.import_module(name)
 print(len(names))
