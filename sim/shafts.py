@@ -17,16 +17,20 @@ from firmware_bridge.sts.calibration import Calibration, JointCalibration
 from firmware_bridge.sts.registers import TICKS_PER_TURN
 from firmware_bridge.sts.virtual_world import Drive, Motion
 
-STEP_S = 0.002  # bodies are advanced by whole multiples of it
 LONGEST_S = 1.0  # whoever sleeps longer finds bodies that moved for so long
 TICKS_PER_RAD = TICKS_PER_TURN / (2.0 * math.pi)
-ROUNDING = 1e-9
 
 
 class Body(Protocol):
     """What of a world the servos need; `sim.world.World` has it. Joints by name, rad; a gripper 0..1."""
 
-    def advance(self, goals: Mapping[str, float], torque_on: Mapping[str, bool] | None, dt: float) -> None: ...
+    def advance(
+        self,
+        goals: Mapping[str, float],
+        dt: float,
+        torque_on: Mapping[str, bool] | None = None,
+        effort: Mapping[str, float] | None = None,
+    ) -> None: ...
 
     def positions(self) -> Mapping[str, float]: ...
 
@@ -63,26 +67,24 @@ class Shafts:
         self.shafts = tuple(Shaft(row, name in robot.grippers) for name, row in calibration.joints)
         self._goals = dict(body.positions())  # as far as the servos' own speed limits let them go by now
         self._now: float | None = None
-        self._owed = 0.0
         self._motions = self._look()
 
     def advance(self, now: float, drives: Sequence[Drive]) -> Sequence[Motion]:
-        """Let time pass until `now`, s; whole steps of it, the rest is owed."""
-        if self._now is None:
+        """Let time pass until `now`, s."""
+        elapsed = 0.0 if self._now is None else min(LONGEST_S, now - self._now)
+        if self._now is None or elapsed > 0.0:
             self._now = now
-        self._owed = min(LONGEST_S, self._owed + max(0.0, now - self._now))
-        self._now = max(self._now, now)
-        steps = int(self._owed / STEP_S + ROUNDING)
-        if steps:
-            dt = steps * STEP_S
-            self._owed -= dt
-            self.body.advance(self._wanted(drives, dt), {n: _pulls(d) for n, d in self._named(drives)}, dt)
+        if elapsed > 0.0:
+            named = dict(zip(self.names, drives, strict=True))
+            on = {name: _pulls(drive) for name, drive in named.items()}
+            effort = {name: drive.effort for name, drive in named.items()}
+            self.body.advance(self._wanted(named, elapsed), elapsed, on, effort)
             self._motions = self._look()
         return self._motions
 
-    def _wanted(self, drives: Sequence[Drive], dt: float) -> Mapping[str, float]:
+    def _wanted(self, drives: Mapping[str, Drive], dt: float) -> Mapping[str, float]:
         """Where each motor's controller goes now: towards its target, no faster than its speed register says."""
-        for (name, drive), shaft, motion in zip(self._named(drives), self.shafts, self._motions, strict=True):
+        for (name, drive), shaft, motion in zip(drives.items(), self.shafts, self._motions, strict=True):
             if not _pulls(drive):
                 self._goals[name] = shaft.joint(motion.position)
                 continue
@@ -96,9 +98,6 @@ class Shafts:
             Motion(shaft.ticks(at[name]), speed[name] * shaft.scale, load[name] * shaft.sign)
             for name, shaft in zip(self.names, self.shafts, strict=True)
         ]
-
-    def _named(self, drives: Sequence[Drive]) -> zip[tuple[str, Drive]]:
-        return zip(self.names, drives, strict=True)
 
 
 def _pulls(drive: Drive) -> bool:

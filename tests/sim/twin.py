@@ -20,7 +20,13 @@ class Twin:
         self.speed = dict.fromkeys(self.at, 0.0)
         self.seconds = 0.0
 
-    def advance(self, goals: Mapping[str, float], torque_on: Mapping[str, bool] | None, dt: float) -> None:
+    def advance(
+        self,
+        goals: Mapping[str, float],
+        dt: float,
+        torque_on: Mapping[str, bool] | None = None,
+        effort: Mapping[str, float] | None = None,
+    ) -> None:
         part = 1.0 - math.exp(-dt / LAG_S)
         for name, at in self.at.items():
             goal = goals[name] if torque_on is None or torque_on[name] else 0.0
