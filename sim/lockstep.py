@@ -9,6 +9,7 @@ wall clock. Nothing sleeps.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from types import TracebackType
 from typing import cast
 
@@ -43,6 +44,7 @@ class Lockstep:
         if not config.timing.rate_hz:
             config = dataclasses.replace(config, timing=dataclasses.replace(config.timing, rate_hz=robot.rate_hz))
         self.body = body
+        self.after_tick: Callable[[], None] | None = None  # whoever watches the world between two ticks
         self.clock = VirtualClock()
         self.bus = make_bus(body, robot, holding)
         self.bus.advance(self.clock.now)
@@ -53,7 +55,7 @@ class Lockstep:
         rules = make_rules(config, robot, arm.facts)
         machine = StateMachine(rules, Mailbox(make_door(config, robot)))
         machine.torque = arm.facts.torque
-        statuses = StatusQueue()
+        self._statuses = statuses = StatusQueue()
         info = make_info(config, robot, rules, arm.facts, self._line.path, statuses.status_endpoint)
         rim = Rim(clock=self.clock)
         self.loop = Loop(arm, machine, cast(Service, statuses), info, config, rim)
@@ -64,10 +66,17 @@ class Lockstep:
         """Virtual s since the port was opened."""
         return self.clock.now
 
+    @property
+    def newest(self) -> Status | None:
+        """The last status that was published; nobody is served by looking at it."""
+        return self._statuses.newest
+
     def tick(self) -> None:
         """The bridge's next tick, when it is due."""
         self.clock.until(self.loop.grid.due)
         self.loop.turn()
+        if self.after_tick is not None:
+            self.after_tick()
 
     def take(self) -> Status:
         """Arms, and lets ticks pass until the torque is on. Raises CommandRefused."""
