@@ -7,12 +7,13 @@ alone. Knows nothing of schemes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
-from export.emit import IR_VERSION, LAYER
+from export.emit import LAYER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,17 +81,22 @@ def _layer(name: str, nodes: Sequence[ir.Node]) -> Layer:
     return Layer(name, tuple(nodes), inputs, outputs, weights)
 
 
-def layer_model(model: ir.Model, layer: Layer) -> ir.Model:
-    """A model of one layer alone: copies of its nodes, the same (lazy) weights. Its inputs and outputs have the names
-    that they have in the whole; inputs whose type the graph does not say are float32.
+def layer_model(model: ir.Model, layer: Layer, feeds: Mapping[str, np.ndarray]) -> ir.Model:
+    """A model of one layer alone: copies of its nodes, the same weights. Its inputs and outputs have the names that
+    they have in the whole, its inputs the types and shapes of `feeds`: inside a graph nothing says them.
     """
     values: dict[ir.Value, ir.Value] = {}
-    for x in (*layer.inputs, *layer.weights):
-        kind = x.type or ir.TensorType(x.const_value.dtype if x.const_value else ir.DataType.FLOAT)
-        values[x] = ir.Value(name=x.name, type=kind, shape=x.shape, const_value=x.const_value)
+    for x in layer.inputs:
+        fed = feeds[str(x.name)]
+        kind = ir.TensorType(ir.DataType.from_numpy(fed.dtype))
+        values[x] = ir.Value(name=x.name, type=kind, shape=ir.Shape(fed.shape))
+    for x in layer.weights:
+        assert x.const_value is not None
+        kind = ir.TensorType(x.const_value.dtype)
+        values[x] = ir.Value(name=x.name, type=kind, shape=x.const_value.shape, const_value=x.const_value)
     copies = []
     for node in layer.nodes:
-        outputs = [ir.Value(name=x.name, type=x.type, shape=x.shape) for x in node.outputs]
+        outputs = [ir.Value(name=x.name) for x in node.outputs]
         values.update(zip(node.outputs, outputs, strict=True))
         inputs = [None if x is None else values[x] for x in node.inputs]
         attributes = list(node.attributes.values())
@@ -103,4 +109,4 @@ def layer_model(model: ir.Model, layer: Layer) -> ir.Model:
         opset_imports=dict(model.graph.opset_imports),
         name=layer.name,
     )
-    return ir.Model(graph, ir_version=IR_VERSION, producer_name="armside")
+    return ir.Model(graph, ir_version=model.ir_version, producer_name="armside")

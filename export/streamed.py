@@ -1,0 +1,66 @@
+"""The reference model with one weight in memory at a time: of any size, on a small machine.
+
+The modules are train.model's own. Each module's tensors are read when it is about to run and dropped after it; of the
+embedding only the rows that are asked for are read. Takes a Checkpoint, gives a MolmoAct2 that computes what
+`load_model`'s does, and may tell whoever fits schemes to activations what enters every linear layer. Knows nothing of
+graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.checkpoint import Checkpoint
+from train.model import MolmoAct2
+from train.model.llm import Embedding
+
+Seen = Callable[[str, Tensor], None]  # released name of a linear layer (without .weight), its input [..., K]
+
+
+def streamed_model(checkpoint: Checkpoint, seen: Seen | None = None) -> MolmoAct2:
+    """The model in evaluation mode. Raises TensorError as `load_model` does. `seen` is told of every linear layer."""
+    checkpoint.check()
+    with torch.device("meta"):
+        model = MolmoAct2(checkpoint.config)
+    model.eval().requires_grad_(False)
+    for name, module in model.named_modules():
+        if isinstance(module, Embedding):
+            _rows_only(module, checkpoint, name)
+        elif any(True for _ in module.parameters(recurse=False)):
+            _on_demand(module, checkpoint, name, seen)
+    return model
+
+
+def _on_demand(module: nn.Module, checkpoint: Checkpoint, name: str, seen: Seen | None) -> None:
+    empty = dict(module.named_parameters(recurse=False))
+
+    def load(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if seen is not None and isinstance(module, nn.Linear):
+            seen(name, inputs[0])
+        for key in empty:
+            setattr(module, key, nn.Parameter(checkpoint.tensor(f"{name}.{key}"), requires_grad=False))
+
+    def drop(*_: object) -> None:
+        for key, value in empty.items():
+            setattr(module, key, value)
+
+    module.register_forward_pre_hook(load)
+    module.register_forward_hook(drop)
+
+
+def _rows_only(module: Embedding, checkpoint: Checkpoint, name: str) -> None:
+    base = module.embedding.shape[0]
+
+    def forward(ids: Tensor) -> Tensor:
+        wanted, place = torch.unique(ids, return_inverse=True)
+        rows = []
+        for i in wanted.tolist():
+            table, row = ("embedding", i) if i < base else ("new_embedding", i - base)
+            rows.append(checkpoint.rows(f"{name}.{table}", row, row + 1)[0])
+        return torch.stack(rows)[place]
+
+    module.forward = forward  # type: ignore[method-assign]
