@@ -206,17 +206,16 @@ def _watch(test: Guided, step: Step, home: float) -> Seen:
     place = test.joints.index(step.joint)
     before, fresh = test.read()
     away = float(before[place]) - home
-    back = Return(home, away) if abs(away) >= _enough(test)[step.joint] else None
+    enough = _enough(test)[step.joint]
+    back = Return(home, away, enough) if abs(away) >= enough else None
     rested, rested_at = before, time.monotonic()
     deadline = rested_at + test.patience_s
     while True:
         now, fresh = test.read()
-        if back and back.reached(now[place]) and back.further(now[place], before[place]):
-            before = now
         moved = _judge(test, step, before, now)
         if back and moved.verdict == GOOD:
             moved = Moved(WAITING)
-        test.person.show(_view(test, step, before, now, moved, back is not None))
+        test.person.show(_view(test, step, before, now, moved, back))
         word, at = test.person.hear(), time.monotonic()
         if word == AGAIN:
             before, deadline = now, at + test.patience_s
@@ -249,7 +248,7 @@ def _judge(test: Guided, step: Step, before: Array, now: Array) -> Moved:
     return judge(step.joint, step.sign, way, _enough(test))
 
 
-def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved, returns: bool) -> LiveView:
+def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved, back: Return | None) -> LiveView:
     rows = []
     for index, joint in enumerate(test.joints):
         start, here = (100 * v if joint in test.grippers else math.degrees(v) for v in (before[index], now[index]))
@@ -260,7 +259,8 @@ def _view(test: Guided, step: Step, before: Array, now: Array, moved: Moved, ret
             state, note = "wide", "moves instead" if moved.verdict == OTHER else "moves as well"
         rows.append(JointRow(joint, here, min(start, here), max(start, here), None, state, note))
     todo = "open it wide" if step.gripper else f"move only {step.joint}, so that {step.does}; then hold still"
-    if returns:
-        todo = f"first put {step.joint} back where it was, and hold still"
+    if back:
+        was = f"{100 * back.home:.0f} %" if step.gripper else f"{math.degrees(back.home):.0f} degrees"
+        todo = f"first put {step.joint} back where it was ({was}), and hold still"
     keys = (("Enter", "done"), ("r", "again"), ("q", "cancel"))
     return LiveView(f"direction of {step.joint}", todo, tuple(rows), "degrees, gripper %", keys, step.drawing)

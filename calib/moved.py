@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WAITING, GOOD, REVERSED, OTHER, SEVERAL = "waiting", "good", "reversed", "other", "several"
-BACK = 0.4  # of the first try's way: less is back where it was
+BACK = 0.4  # of the first try's way: less away from home is back where it was
 ALONG = 0.6  # of the largest way: a joint that moved so far along with it leaves it open which one was meant
 
 
@@ -32,14 +32,15 @@ class Return:
 
     home: float
     away: float  # from home
+    enough: float  # of a move: less past home is no matter
+
+    def past(self, at: float) -> float:
+        """How far it went past home, beyond where it was put back to; negative on the near side."""
+        return -math.copysign(1.0, self.away) * (at - self.home)
 
     def reached(self, at: float) -> bool:
-        """It is back, or beyond."""
-        return (at - self.home) * self.away <= BACK * self.away**2
-
-    def further(self, at: float, before: float) -> bool:
-        """It came further back than `before`: what counts begins where it turns round."""
-        return (at - before) * self.away < 0
+        """It is back. Not past it by a move: who then corrected that would seem to move the other way."""
+        return -BACK * abs(self.away) <= self.past(at) < self.enough
 
 
 def ways(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:

@@ -113,19 +113,19 @@ def _watch(person: Person, live: Live, asked: Asked, body: Body, home: float | N
     before = wait_still(live, live.pace.settle_s, hold)
     home = before[asked.joint] if home is None else home
     away = before[asked.joint] - home
-    back = Return(home, away) if abs(away) >= ENOUGH_DEG else None
+    back = Return(home, away, ENOUGH_DEG) if abs(away) >= ENOUGH_DEG else None
     person.tell(f"move by hand: {asked.text}")
     enough = dict.fromkeys(before, ENOUGH_DEG)
     began = live.clock()
-    message = "put it back first" if back else ""
+    message = ""
     for reading in live.readings():
         if person.hear() == AGAIN:
             before = live.degrees()
         now, still = live.degrees(), live.still_s >= live.pace.moved_s
-        if back and back.reached(now[asked.joint]) and (still or back.further(now[asked.joint], before[asked.joint])):
-            before = now
-            if still:
-                back, message = None, f"it is back; now {asked.text}"
+        if back and still and back.reached(now[asked.joint]):
+            before, back, message = now, None, f"it is back; now {asked.text}"
+        elif back:
+            message = _put_back(back.past(now[asked.joint]))
         seen = judge(asked.joint, asked.sign, ways(before, now), enough)
         if (seen.verdict == GOOD and not back) or (still and seen.verdict in (OTHER, REVERSED)):
             return seen, home
@@ -138,6 +138,12 @@ def _watch(person: Person, live: Live, asked: Asked, body: Body, home: float | N
                 sentence(what, expected=asked.text, do="move it by hand, or stay in a terminal")
             )
     raise AssertionError("readings end only by an error")
+
+
+def _put_back(past: float) -> str:
+    """What a person reads who has still to put the joint back; `past` its place before, degrees."""
+    where = "" if past < ENOUGH_DEG else f", {past:.0f} degrees the other way"
+    return f"put it back first{where}, and hold it there"
 
 
 def _view(live: Live, asked: Asked, reading: Reading, drawing: str, message: str) -> LiveView:

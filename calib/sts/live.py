@@ -41,17 +41,19 @@ class Live:
     shafts: dict[str, Shaft] = field(default_factory=dict)
     _rest: dict[str, float] = field(default_factory=dict)
     _moved_at: float = 0.0
+    _asked_at: float = 0.0  # when the newest reading was asked for
 
     def start(self) -> None:
         """Forget everything: what is seen from now on counts."""
         self.shafts = {joint: Shaft(_widest(joint)) for joint in self.servos.ids}
         self._rest = {}
-        self._moved_at = self.clock()
+        self._moved_at = self._asked_at = self.clock()
 
     def readings(self) -> Iterator[Reading]:
         """One after another, at the pace, for ever. Raises NoAnswer, PortError."""
         due = self.clock()
         while True:
+            self._asked_at = self.clock()
             reading = self.servos.read()
             for joint, raw in reading.raw.items():
                 self.shafts[joint].feed(reading.t, raw)
@@ -62,8 +64,8 @@ class Live:
 
     @property
     def still_s(self) -> float:
-        """For how long nothing has moved."""
-        return self.clock() - self._moved_at
+        """For how long nothing has been seen to move: time that passed since the newest reading tells nothing."""
+        return max(0.0, self._asked_at - self._moved_at)
 
     def degrees(self) -> dict[str, float]:
         """Where every joint is, in degrees from an unknown zero; joints that never answered are left out."""

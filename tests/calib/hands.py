@@ -19,7 +19,16 @@ SPEED = 800.0  # degrees/s
 REST = 4  # looks for which hands stay at a stop
 FAR = 400.0  # degrees: to the stop
 
-Moves = list[dict[str, float]]
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A move that is made only once the screen says so: what nobody saw on a busy machine is waited for."""
+
+    says: str
+    move: dict[str, float]
+
+
+Moves = list[dict[str, float] | Told]
 
 
 def guided(bench: Bench, joint: str) -> Moves:
@@ -41,7 +50,7 @@ class Hands(Scripted):
 
     bench: Bench | None = None
     does: Mapping[str, Callable[[Bench], Moves]] = field(default_factory=dict)
-    left: collections.deque[dict[str, float]] = field(default_factory=collections.deque)
+    left: collections.deque[dict[str, float] | Told] = field(default_factory=collections.deque)
     title: str = ""
     at: str = ""  # the title at which `acts` runs, after `after` views of it
     acts: Callable[[], None] | None = None
@@ -76,8 +85,9 @@ class Hands(Scripted):
         self.rested = 0 if self.bench._moving() else self.rested + 1
         if view.title == SWEEP_TITLE and not self.left and self.rested > 10 * REST:
             self.left = collections.deque(self._moves(view.title))  # it was not seen, on a busy machine: once more
-        if self.left and self.rested >= REST:
-            self.bench.hand(SPEED, **self.left.popleft())
+        if self.left and self.rested >= REST and (move := self._due(view)) is not None:
+            self.left.popleft()
+            self.bench.hand(SPEED, **move)
             self.rested = 0
 
     @property
@@ -98,6 +108,13 @@ class Hands(Scripted):
                 self.bench.hand(SPEED, **move)
                 self.bench.wait()
         return Scripted.ask(self, question)
+
+    def _due(self, view: LiveView) -> dict[str, float] | None:
+        """The next move, None: not yet."""
+        move = self.left[0]
+        if isinstance(move, Told):
+            return move.move if move.says in view.message else None
+        return move
 
     def _moves(self, title: str) -> Moves:
         assert self.bench is not None

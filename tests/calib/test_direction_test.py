@@ -157,11 +157,45 @@ def test_putting_a_joint_back_is_no_answer(mirrored: bool, verdict: str) -> None
                     bench.hand(shoulder_pan=ways.pop(0))
                 Scripted.show(self, view)
 
-        person = Hands(yes=True, answers=only("shoulder_pan"))
+        person = Hands(yes=True, answers={f"direction.{joint}": word for joint, word in only("shoulder_pan").items()})
         test, arm = guided(bench, person)
         found = run(dataclasses.replace(test, patience_s=5.0), [ARM])
         arm.close()
     assert ways == [] and verdicts(found)["shoulder_pan"] == verdict
+
+
+@pytest.mark.parametrize(("mirrored", "verdict"), [(True, REVERSED), (False, GOOD)])
+def test_a_hand_that_goes_past_where_it_began_is_called_back(mirrored: bool, verdict: str) -> None:
+    """Back and on in one go, then corrected: neither is an answer."""
+    plant = Plant(calibration=SHIPPED, reversed=("shoulder_pan",) if mirrored else (), gravity=0.0)
+    sign = TURNS["shoulder_pan"] * (1.0 if mirrored else -1.0)
+    with Bench(SO101, plant) as bench:
+
+        class Hands(Scripted):
+            ways = (sign * 20.0, sign * -20.0, 0.0, TURNS["shoulder_pan"] * 20.0)  # degrees of the joint
+            made = 0
+            rested = 0.0  # since when it stands
+
+            def show(self, view: LiveView) -> None:
+                tries = self.asked.count("direction.shoulder_pan")
+                if bench._moving():
+                    self.rested = time.monotonic()
+                ready = {
+                    0: tries == 1,
+                    1: tries == 2 and "first put shoulder_pan back where it was (0 degrees)" in view.todo,
+                    2: time.monotonic() - self.rested > 3 * test.still_s,  # past home, and not taken for back
+                    3: "put" not in view.todo,
+                }
+                if ready.get(self.made):
+                    bench.hand(shoulder_pan=self.ways[self.made])
+                    self.made += 1
+                Scripted.show(self, view)
+
+        person = Hands(yes=True, answers={f"direction.{joint}": word for joint, word in only("shoulder_pan").items()})
+        test, arm = guided(bench, person)
+        found = run(dataclasses.replace(test, patience_s=10.0), [ARM])
+        arm.close()
+    assert person.made == 4 and verdicts(found)["shoulder_pan"] == verdict
 
 
 def test_a_gripper_calibrated_the_wrong_way() -> None:

@@ -18,7 +18,7 @@ from firmware_bridge.sts.bus import Bus
 from firmware_bridge.sts.line import SerialLine
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from policy_spec.errors import Cancelled
-from tests.calib.hands import QUICK, Hands, Moves
+from tests.calib.hands import QUICK, Hands, Moves, Told
 
 ROBOT = robots.find("so101")
 ALL_AGAIN = {f"guide.{joint}": [AGAIN] * 2 for joint in ROBOT.joints}
@@ -84,7 +84,7 @@ def test_a_wrong_joint_moved_once_is_asked_again() -> None:
 
 
 def test_two_joints_at_once_are_no_answer() -> None:
-    both: Moves = [{"shoulder_lift": 30.0, "elbow_flex": 30.0}, {}, {"shoulder_lift": 60.0}]
+    both: Moves = [{"shoulder_lift": 30.0, "elbow_flex": 30.0}, Told("hold the others still", {"shoulder_lift": 60.0})]
 
     def moves(bench: Bench) -> Moves:
         return both
@@ -100,7 +100,7 @@ def test_a_hand_that_first_pulls_the_wrong_way_is_waited_for() -> None:
         now = bench.angle("elbow_flex")
         return [{"elbow_flex": now + 15.0}, {"elbow_flex": now - 25.0}]
 
-    pace = dataclasses.replace(QUICK, moved_s=1.0)
+    pace = dataclasses.replace(QUICK, moved_s=5.0)
     assert guided(Plant(), pace, does={"which motor is which: elbow_flex": moves})[1].asked == []
 
 
@@ -119,12 +119,30 @@ def test_cancelled_while_watching() -> None:
 @pytest.mark.parametrize("honest", [False, True])
 def test_putting_a_joint_back_is_no_answer(honest: bool) -> None:
     """Moved once, put back only after the question: that way back must not make a reversed servo a good one."""
-    tries = iter([[{"elbow_flex": 20.0 if honest else -20.0}], [{"elbow_flex": 0.0}, {"elbow_flex": -20.0}]])
+    again: Moves = [{"elbow_flex": 0.0}, Told("it is back; now", {"elbow_flex": -20.0})]
+    tries = iter([[{"elbow_flex": 20.0 if honest else -20.0}], again])
     does = {"which motor is which: elbow_flex": lambda bench: next(tries)}
     if honest:  # a hand that erred once
-        rests = dataclasses.replace(QUICK, moved_s=0.012)  # shorter than its hands rest
-        found, person = guided(Plant(), rests, does=does)
+        found, person = guided(Plant(), does=does)
         assert person.asked == ["guide.elbow_flex"] and set(found) == set(ROBOT.joints)
+        return
+    with pytest.raises(CalibrationImplausible, match="mounted the other way round"):
+        guided(Plant(reversed=("elbow_flex",)), does=does)
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_a_hand_that_goes_past_where_it_began_is_called_back(honest: bool) -> None:
+    """Back and on in one go: neither that nor its correction is an answer, for an honest servo or a reversed one."""
+    sign = 1.0 if honest else -1.0  # the first way, which is the wrong one on the screen
+    again: Moves = [
+        {"elbow_flex": -20.0 * sign},
+        Told("20 degrees the other way", {"elbow_flex": 0.0}),
+        Told("it is back; now", {"elbow_flex": -20.0}),
+    ]
+    tries = iter([[{"elbow_flex": 20.0 * sign}], again])
+    does = {"which motor is which: elbow_flex": lambda bench: next(tries)}
+    if honest:
+        assert guided(Plant(), does=does)[1].asked == ["guide.elbow_flex"]
         return
     with pytest.raises(CalibrationImplausible, match="mounted the other way round"):
         guided(Plant(reversed=("elbow_flex",)), does=does)
