@@ -21,8 +21,8 @@ import numpy as np
 
 from policy_spec.config import ModelConfig
 from policy_spec.errors import CheckpointError, UsageError, sentence
-from train.init_tokenizer import build_vocabulary, tokenizer_files
-from train.presets import IMAGE_SIDE, PATCH, PRESETS, ROBOTS, config_json, norm_stats_json
+from train.init_tokenizer import tokenizer_files
+from train.presets import PATCH, PRESETS, ROBOTS, config_json, norm_stats_json, vocabulary_of
 from train.released_names import TensorSpec, released_tensors
 from train.shards import Progress, ShardPlan, plan_shards, write_shards
 
@@ -52,12 +52,12 @@ class InitOptions:
 def plan(options: InitOptions) -> tuple[dict[str, Any], ShardPlan]:
     """The JSON files by name, and which tensors go where; nothing is written."""
     preset = PRESETS[options.preset]
-    vocabulary = build_vocabulary(preset.plain_size, preset.vocab_size)
+    vocabulary = vocabulary_of(preset)
     config = config_json(preset, vocabulary, options.depth)
     files = {
         "config.json": config,
         "generation_config.json": _generation_config(config),
-        "processor_config.json": _processor_config(),
+        "processor_config.json": _processor_config(preset.image_side),
         "norm_stats.json": norm_stats_json(ROBOTS[options.robot]),
         **tokenizer_files(vocabulary),
     }
@@ -155,7 +155,7 @@ def _generation_config(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _processor_config() -> dict[str, Any]:
+def _processor_config(side: int) -> dict[str, Any]:
     processor = {"AutoProcessor": "processing_molmoact2.MolmoAct2Processor"}
     picture = {
         "do_convert_rgb": True,
@@ -163,7 +163,7 @@ def _processor_config() -> dict[str, Any]:
         "image_std": [0.5, 0.5, 0.5],
         "patch_size": PATCH,
         "resample": 2,
-        "size": {"height": IMAGE_SIDE, "width": IMAGE_SIDE},
+        "size": {"height": side, "width": side},
     }
     return {
         "auto_map": processor,

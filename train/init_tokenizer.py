@@ -1,13 +1,14 @@
 """The tokenizer of a seeded checkpoint: byte-level pieces, then the special tokens in their released order.
 
 Takes the size of the plain vocabulary, gives the JSON of tokenizer.json, tokenizer_config.json, vocab.json
-and merges.txt, and the id of every token that config.json names. There are no merges: each byte is one token,
-so a prompt is longer than with the released vocabulary. Where the plain vocabulary is larger than 256 it is
-filled with entries that no text reaches.
+and merges.txt, and the id of every token that config.json names. Without merges each byte is one token, so a
+prompt is longer than with the released vocabulary; with some, the words they make are one token each. Where the
+plain vocabulary is larger than bytes and merges it is filled with entries that no text reaches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,11 @@ TEXT_PLAIN = (
     "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
     "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>",
 )  # fmt: skip
+# `<actions>` stands for the run of action tokens, of which a preset may have fewer.
 ROBOT = (
     "<setup_start>", "<setup_end>", "<control_start>", "<control_end>", "<state_start>", "<state_end>",
     *(f"<state_{i}>" for i in range(STATE_BINS)),
-    "<action_output>", "<action_start>", "<action_end>",
-    *(f"<action_{i}>" for i in range(ACTION_TOKENS)),
+    "<action_output>", "<action_start>", "<action_end>", "<actions>",
     "<depth_output>", "<depth_start>", "<depth_end>",
     *(f"<depth_{i}>" for i in range(DEPTH_TOKENS)),
 )  # fmt: skip
@@ -81,24 +82,33 @@ class Vocabulary:
     plain: dict[str, int]  # the byte pieces and the filler
     added: dict[str, int]  # everything after them
     vocab_size: int  # of the first embedding table and of lm_head; the image tokens follow
+    merges: tuple[tuple[str, str], ...] = ()  # of byte pieces, in order
 
     def config_ids(self) -> dict[str, int]:
         """The ids that config.json states."""
         return {key: self.added[token] for key, token in CONFIG_IDS.items()}
 
 
-def build_vocabulary(plain_size: int, vocab_size: int) -> Vocabulary:
-    """Bytes and filler below `plain_size`, special tokens, spare ones up to `vocab_size`, image tokens."""
+def build_vocabulary(
+    plain_size: int, vocab_size: int, merges: Sequence[tuple[str, str]] = (), action_tokens: int = ACTION_TOKENS
+) -> Vocabulary:
+    """Bytes, merged pieces, filler below `plain_size`, special tokens, spare ones up to `vocab_size`, image tokens."""
     plain = {piece: i for i, piece in enumerate(byte_pieces())}
-    plain |= {f"<unused_{i}>": i for i in range(LOWEST_PLAIN, plain_size)}
-    named = (*TEXT_SPECIAL, *TEXT_PLAIN, *ROBOT)
+    plain |= {first + second: LOWEST_PLAIN + i for i, (first, second) in enumerate(merges)}
+    plain |= {f"<unused_{i}>": i for i in range(len(plain), plain_size)}
+    named = (*TEXT_SPECIAL, *TEXT_PLAIN, *robot_tokens(action_tokens))
     spare = vocab_size - plain_size - len(named)
-    if plain_size < LOWEST_PLAIN or spare < 0:
-        raise ValueError(
-            f"plain_size {plain_size} and vocab_size {vocab_size} leave no room for {len(named)} tokens"
-        )
+    if plain_size < len(plain) or spare < 0:
+        raise ValueError(f"plain_size {plain_size} and vocab_size {vocab_size} leave no room for {len(named)} tokens")
     tokens = (*named, *(f"<extra_{i}>" for i in range(spare)), *IMAGE)
-    return Vocabulary(plain, {token: plain_size + i for i, token in enumerate(tokens)}, vocab_size)
+    added = {token: plain_size + i for i, token in enumerate(tokens)}
+    return Vocabulary(plain, added, vocab_size, tuple(merges))
+
+
+def robot_tokens(action_tokens: int) -> tuple[str, ...]:
+    """The robot's tokens in their released order."""
+    start = ROBOT.index("<actions>")
+    return (*ROBOT[:start], *(f"<action_{i}>" for i in range(action_tokens)), *ROBOT[start + 1 :])
 
 
 def byte_pieces() -> list[str]:
@@ -124,7 +134,7 @@ def tokenizer_files(vocabulary: Vocabulary) -> dict[str, Any]:
         for token, number in vocabulary.added.items()
     ]
     return {
-        "tokenizer.json": _tokenizer(vocabulary.plain, added),
+        "tokenizer.json": _tokenizer(vocabulary, added),
         "tokenizer_config.json": {
             "tokenizer_class": "Qwen2Tokenizer",
             "bos_token": "<|im_end|>",
@@ -137,11 +147,11 @@ def tokenizer_files(vocabulary: Vocabulary) -> dict[str, Any]:
             "padding_side": "left",
         },
         "vocab.json": vocabulary.plain,
-        "merges.txt": "#version: 0.2\n\n",
+        "merges.txt": "#version: 0.2\n" + "\n".join(f"{a} {b}" for a, b in vocabulary.merges) + "\n",
     }
 
 
-def _tokenizer(plain: dict[str, int], added: list[dict[str, Any]]) -> dict[str, Any]:
+def _tokenizer(vocabulary: Vocabulary, added: list[dict[str, Any]]) -> dict[str, Any]:
     byte_level = {"type": "ByteLevel", "trim_offsets": True}
     return {
         "version": "1.0",
@@ -167,7 +177,7 @@ def _tokenizer(plain: dict[str, int], added: list[dict[str, Any]]) -> dict[str, 
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": plain,
-            "merges": [],
+            "vocab": vocabulary.plain,
+            "merges": [f"{a} {b}" for a, b in vocabulary.merges],
         },
     }

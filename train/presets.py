@@ -1,16 +1,18 @@
 """The sizes of a seeded checkpoint, and the robots it can be written for. Data only.
 
-`tiny` is for tests and the demo (seconds), `mid` for benchmarks (about 0.3 B parameters), `molmoact2-full`
-has the released model's true shapes (5.4 B). `config_json` spells a preset out in the keys of a released
-config.json.
+`tiny` is for tests and the demo (seconds), `sim` for a policy that is trained on a CPU (about 7 M parameters), `mid`
+for benchmarks (about 0.3 B), `molmoact2-full` has the released model's true shapes (5.4 B). `config_json` spells a
+preset out in the keys of a released config.json.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from train.init_tokenizer import ACTION_TOKENS, ADDITIONAL, DEPTH_TOKENS, STATE_BINS, Vocabulary
+from train.init_tokenizer import ACTION_TOKENS, ADDITIONAL, DEPTH_TOKENS, STATE_BINS, Vocabulary, build_vocabulary
+from train.init_words import learn_merges, prompt_sentences
 
 IMAGE_SIDE, PATCH = 378, 14  # pixels
 
@@ -38,6 +40,11 @@ class Preset:
     dtype: str
     shard_bytes: int
     max_positions: int
+    image_side: int = IMAGE_SIDE  # pixels
+    vit_taps: tuple[int, ...] = (-3, -9)
+    action_tokens: int = ACTION_TOKENS
+    words: bool = False  # the words of prompts are one token each, so that a prompt is short
+    expert_ratio: float = 4.0  # inner width of the expert's MLP
 
 
 # Byte-level text and 26 spare tokens: enough for every special token.
@@ -48,6 +55,14 @@ PRESETS = {
         vit_layers=10, vit_hidden=48, vit_heads=4, vit_intermediate=96, connector_intermediate=128,
         expert_hidden=64, expert_heads=4, time_dim=32, dtype="float32", shard_bytes=2_000_000,
         max_positions=4096,
+    ),
+    # About 130 tokens a prompt with two cameras; every size was chosen for samples per second on two cores
+    # (docs/training.md).
+    "sim": Preset(
+        layers=4, hidden=192, heads=4, kv_heads=2, head_dim=48, intermediate=512, plain_size=256, vocab_size=1216,
+        vit_layers=4, vit_hidden=128, vit_heads=4, vit_intermediate=384, connector_intermediate=384,
+        expert_hidden=192, expert_heads=4, time_dim=64, dtype="float32", shard_bytes=50_000_000,
+        max_positions=1024, image_side=140, vit_taps=(-1, -2), action_tokens=512, words=True, expert_ratio=3.0,
     ),
     # The small vocabulary keeps it near 0.3 B: the released one alone would add as much again in tables.
     "mid": Preset(
@@ -122,6 +137,16 @@ ROBOTS = {"so101": SO101, "yam": YAM}
 HORIZON, MAX_ACTION_DIM, FLOW_STEPS = 30, 32, 10
 
 
+@cache
+def vocabulary_of(preset: Preset) -> Vocabulary:
+    """The tokens of a preset; with `words` as many plain ones as the words ask for."""
+    if not preset.words:
+        return build_vocabulary(preset.plain_size, preset.vocab_size, (), preset.action_tokens)
+    merges = learn_merges(prompt_sentences())
+    sizes = preset.plain_size + len(merges), preset.vocab_size + len(merges)
+    return build_vocabulary(*sizes, merges, preset.action_tokens)
+
+
 def norm_stats_json(robot: RobotStats) -> dict[str, Any]:
     """The whole norm_stats.json for one robot."""
     stats = {
@@ -155,18 +180,18 @@ def config_json(preset: Preset, vocabulary: Vocabulary, depth: bool = False) -> 
                 "initializer_range": 0.02,
                 "tie_word_embeddings": False,
                 "transformers_version": "5.5.4",
-                "text_config": _text_config(preset),
+                "text_config": _text_config(preset, vocabulary.vocab_size),
                 "vit_config": _vit_config(preset),
                 "adapter_config": _adapter_config(preset),
                 "action_expert_config": _expert_config(preset),
-                **_policy_switches(depth),
+                **_policy_switches(preset, depth),
                 **vocabulary.config_ids(),
             }.items()
         )
     )
 
 
-def _policy_switches(depth: bool) -> dict[str, Any]:
+def _policy_switches(p: Preset, depth: bool) -> dict[str, Any]:
     return {
         "add_action_expert": True,
         "action_mode": "both",
@@ -188,7 +213,7 @@ def _policy_switches(depth: bool) -> dict[str, Any]:
         "max_action_horizon": HORIZON,
         "n_obs_steps": 1,
         "norm_stats_filename": "norm_stats.json",
-        "num_action_tokens": ACTION_TOKENS,
+        "num_action_tokens": p.action_tokens,
         "num_depth_codes": 100,
         "num_depth_tokens": DEPTH_TOKENS,
         "num_state_tokens": STATE_BINS,
@@ -197,7 +222,7 @@ def _policy_switches(depth: bool) -> dict[str, Any]:
     }
 
 
-def _text_config(p: Preset) -> dict[str, Any]:
+def _text_config(p: Preset, vocab_size: int) -> dict[str, Any]:
     return {
         "additional_vocab_size": ADDITIONAL,
         "attention_dropout": 0.0,
@@ -224,7 +249,7 @@ def _text_config(p: Preset) -> dict[str, Any]:
         "tie_word_embeddings": False,
         "use_cache": True,
         "use_qk_norm": True,
-        "vocab_size": p.vocab_size,
+        "vocab_size": vocab_size,
     }
 
 
@@ -232,8 +257,8 @@ def _vit_config(p: Preset) -> dict[str, Any]:
     return {
         **_attention_config(p),
         "hidden_act": "gelu_pytorch_tanh",
-        "image_default_input_size": [IMAGE_SIDE, IMAGE_SIDE],
-        "image_num_pos": (IMAGE_SIDE // PATCH) ** 2,
+        "image_default_input_size": [p.image_side, p.image_side],
+        "image_num_pos": (p.image_side // PATCH) ** 2,
         "image_patch_size": PATCH,
         "intermediate_size": p.vit_intermediate,
         "layer_norm_eps": 1e-06,
@@ -249,7 +274,7 @@ def _adapter_config(p: Preset) -> dict[str, Any]:
         "intermediate_size": p.connector_intermediate,
         "pooling_attention_mask": True,
         "text_hidden_size": p.hidden,
-        "vit_layers": [-3, -9],
+        "vit_layers": list(p.vit_taps),
     }
 
 
@@ -277,7 +302,7 @@ def _expert_config(p: Preset) -> dict[str, Any]:
         "dropout": 0.0,
         "ffn_multiple_of": 32,
         "hidden_size": p.expert_hidden,
-        "mlp_ratio": 4.0,
+        "mlp_ratio": p.expert_ratio,
         "model_type": "molmoact2_action_expert",
         "num_heads": p.expert_heads,
         "num_layers": p.layers,

@@ -69,9 +69,7 @@ def write_shards(folder: Path, plan: ShardPlan, pieces: Pieces, progress: Progre
     weight_map = {spec.name: plan.file(i) for i, shard in enumerate(plan.shards) for spec in shard}
     index = {
         "metadata": {
-            "total_parameters": sum(
-                spec.count for shard in plan.shards for spec in shard if spec.theta is None
-            ),
+            "total_parameters": sum(spec.count for shard in plan.shards for spec in shard if spec.theta is None),
             "total_size": plan.total_bytes,
         },
         "weight_map": dict(sorted(weight_map.items())),

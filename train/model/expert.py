@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.config import ExpertConfig, TextConfig
+from train.model.attention import attend
 from train.model.llm import apply_rope, rope_tables
 from train.model.norms import rms_norm
 from train.model.recompute import run
@@ -45,7 +46,7 @@ class SelfAttention(nn.Module):
             q, k = rms_norm(q, self.c.qk_norm_eps), rms_norm(k, self.c.qk_norm_eps)
         if self.c.rope:
             q, k = apply_rope(q, *rope), apply_rope(k, *rope)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
+        out = attend(q, k, v, bias)
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -68,7 +69,7 @@ class CrossAttention(nn.Module):
         q = self.q_proj(x.reshape(rows, -1, x.shape[-1])).unflatten(-1, (self.c.num_heads, -1)).transpose(1, 2)
         if self.c.qk_norm:
             q = rms_norm(q, self.c.qk_norm_eps)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
+        out = attend(q, k, v, bias)
         return self.out_proj(out.transpose(1, 2).reshape(x.shape))
 
 

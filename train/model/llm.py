@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.config import TextConfig
+from train.model.attention import attend
 from train.model.norms import RMSNorm, widen
 from train.model.recompute import run
 
@@ -60,7 +61,7 @@ class SelfAttention(nn.Module):
         """Attention over all given keys; bias additive, broadcastable to [B, heads, Q, K]. Returns [B, Q, hidden]."""
         group = self.c.num_heads // self.c.num_kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        out = attend(q, k, v, bias)
         return self.attn_out(out.transpose(1, 2).flatten(2))
 
 

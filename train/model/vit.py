@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.config import VitConfig
+from train.model.attention import attend
 from train.model.norms import widen
 from train.model.recompute import run
 
@@ -44,7 +45,7 @@ class Attention(nn.Module):
         if self.kv_heads != self.heads:
             group = self.heads // self.kv_heads
             k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        out = F.scaled_dot_product_attention(widen(q), widen(k), widen(v), attn_mask=mask)
+        out = attend(widen(q), widen(k), widen(v), mask)
         return self.wo(out.to(query.dtype).transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
