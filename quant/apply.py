@@ -12,12 +12,14 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from policy_spec.errors import QuantError, sentence
 from policy_spec.graphs import EVERY_GRAPH
 from quant.plan import Plan
-from quant.rewrite import quantize_model
+from quant.rewrite import ORT, original, quantize_model
+from quant.statistics import Statistics
 
 Progress = Callable[[str, int, int], None]
-_DERIVED = (".values", ".scale")  # parts of a quantized weight, written under the weight's own name
+_BESIDE = (".scale", ".step", ".before")  # what belongs to a weight and is no tensor of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,23 @@ class GroupAccount:
     bytes: int  # as stored
 
 
-def apply_plan(source: Path, target: Path, plan: Plan, progress: Progress) -> list[GroupAccount]:
-    """Writes every graph of `source`, NAME.onnx, into `target` by the plan. Raises ExportError where a weight is in no
-    group.
+def apply_plan(
+    source: Path,
+    target: Path,
+    plan: Plan,
+    progress: Progress,
+    stats: Statistics | None = None,
+    form: str = ORT,
+) -> list[GroupAccount]:
+    """Writes every graph of `source`, NAME.onnx, into `target` by the plan, in one of quant.rewrite.FORMS. Raises
+    ExportError where a weight is in no group, QuantError where the plan cannot be followed.
     """
     target.mkdir(parents=True, exist_ok=True)
     tally: dict[str, list[int]] = {choice.group: [0, 0] for choice in plan.choices}
     for name in [name for name in EVERY_GRAPH if (source / f"{name}.onnx").is_file()]:
         model = ir.load(source / f"{name}.onnx")
         stage = f"quantize {name}"
-        quantize_model(model, plan)
+        quantize_model(model, plan, stats, form)
         ir.save(
             model,
             target / f"{name}.onnx",
@@ -48,11 +57,25 @@ def apply_plan(source: Path, target: Path, plan: Plan, progress: Progress) -> li
             callback=lambda _tensor, info, stage=stage: progress(stage, info.index + 1, info.total),  # type: ignore[misc]
         )
         count_groups(model, plan, tally)
+    _refuse_empty(plan, tally)
     return [
         GroupAccount(choice.group, choice.scheme, choice.reason, *tally[choice.group])
         for choice in plan.choices
         if tally[choice.group][0]
     ]
+
+
+def _refuse_empty(plan: Plan, tally: dict[str, list[int]]) -> None:
+    """A choice for a layer that the model does not have is a mistake; a mode may lack a whole group."""
+    for choice in plan.choices:
+        if "@" in choice.group and not tally[choice.group][0]:
+            raise QuantError(
+                sentence(
+                    f"the plan says {choice.scheme} for {choice.group}, and no tensor is there",
+                    expected="layers that the model has",
+                    do="correct the plan",
+                )
+            )
 
 
 def count_groups(model: ir.Model, plan: Plan, tally: dict[str, list[int]]) -> None:
@@ -62,7 +85,6 @@ def count_groups(model: ir.Model, plan: Plan, tally: dict[str, list[int]]) -> No
             continue
         tensor = value.const_value
         assert tensor is not None
-        weight = next((name.removesuffix(part) for part in _DERIVED if name.endswith(part)), name)
-        entry = tally[plan.choice(str(model.graph.name), weight).group]
-        entry[0] += not name.endswith(".scale")
+        entry = tally[plan.choice(str(model.graph.name), original(name)).group]
+        entry[0] += not name.removesuffix(".low").endswith(_BESIDE)
         entry[1] += tensor.nbytes

@@ -14,7 +14,7 @@ from export.verify_cached import CachedAnswer, cached_answer
 from policy_spec.graphs import graphs_of
 from quant.apply import GroupAccount, apply_plan
 from quant.plan import make_plan
-from quant.rewrite import OPERATORS
+from quant.rewrite import OPERATORS, ORT
 from quant.verify import action_rows, token_rows
 from tests.checkpoints import variant
 from tests.export.test_graphs import small as changed
@@ -57,7 +57,7 @@ def test_only_operators_of_the_tables(thought: BuiltCached, small: Small) -> Non
             {node.op_type for node in onnx.load(folder / f"{name}.onnx", load_external_data=False).graph.node}
             for folder in (thought.folder, small[0])
         )
-        assert quantized - full <= OPERATORS
+        assert quantized - full <= OPERATORS[ORT]
         assert ("QuantizeLinear" in quantized) == (name != "vision")
 
 

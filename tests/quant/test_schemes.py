@@ -12,8 +12,10 @@ import pytest
 
 from policy_spec.errors import ExportError
 from quant.plan import GROUPS, Choice, Plan, make_plan
-from quant.rewrite import Shared, quantize_model
-from quant.schemes import SCHEMES, W8A8, product_w8a8, quantize_per_channel, quantize_per_token
+from quant.rewrite import quantize_model
+from quant.rewrite.work import Product, Work
+from quant.schemes import SCHEMES, product_w8a8, quantize_per_channel, quantize_per_token
+from quant.statistics import Statistics
 
 NAME = "model.transformer.blocks.0.mlp"
 
@@ -118,15 +120,14 @@ def test_a_scheme_without_a_rewrite_is_refused(tmp_path: Path) -> None:
     """Left as it is, the bundle's account would name a scheme that the graph does not have."""
     source, _ = mlp(tmp_path)
     plan = Plan("int4", tuple(Choice(g.name, "int4-made-up", "for the test") for g in GROUPS))
-    with pytest.raises(ExportError, match=r"expected: one of fp32, int8-w8a8; got: int4-made-up"):
+    with pytest.raises(ExportError, match=r"expected: one of fp32, fp16, .*int4-g128-gptq; got: int4-made-up"):
         quantize_model(ir.load(source), plan)
 
 
-def test_one_quantized_weight_is_in_memory_at_a_time() -> None:
-    shared = Shared()
-    one, two = (ir.tensor(np.full((3, 2), value, dtype=np.float32)) for value in (1.0, 2.0))
-    first = shared.quantized(W8A8, "one", one)
-    assert shared.quantized(W8A8, "one", one) is first  # integers and scales of one weight: quantized once
-    second = shared.quantized(W8A8, "two", two)
-    assert second.scale[0] == 2 * first.scale[0]
-    assert shared.newest == ("two", second)
+def test_one_quantized_weight_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    work = Work(ir.load(mlp(tmp_path)[0]).graph, make_plan("int8"), Statistics({}))
+    one, two, _ = work.products()
+    first = work.quantized(one)()
+    assert work.quantized(Product(one.node, one.scheme))() is first  # integers and scales of one: quantized once
+    second = work.quantized(two)()
+    assert work.newest == (two.name, second) and second is not first

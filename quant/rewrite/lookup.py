@@ -1,0 +1,80 @@
+"""Embedding tables: rows looked up as they are stored, INT8 with a scale per row or float16, and made float32 after.
+
+Plain operators (Gather, Cast, Mul), so one form for all runtimes; the whole table is never made float32 in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from policy_spec.errors import QuantError, sentence
+from quant.rewrite.work import Insert, Work, take_over
+from quant.schemes import FULL, HALF, W8, quantize_per_channel
+from quant.schemes.floats import quantize_float16
+
+OPERATORS = frozenset(["Cast", "Gather", "Mul"])
+TABLES = (W8, HALF)  # the schemes that a table can have
+_ROWS = 8192  # quantized at a time: a table of a real vocabulary is 1.5 GB in float32
+
+
+def tables(work: Work) -> list[ir.Node]:
+    """Every lookup in a float32 matrix that the plan does not keep in full precision. Raises QuantError where it gives
+    one a scheme that no table can have.
+    """
+    found = []
+    for node in work.graph:
+        table = node.inputs[0] if node.op_type == "Gather" else None
+        if table is None or table.const_value is None or len(table.shape or ()) != 2:
+            continue
+        if table.const_value.dtype != ir.DataType.FLOAT or ".wte." not in str(table.name):
+            continue
+        scheme = work.scheme(str(table.name)).name
+        if scheme not in (FULL, *TABLES):
+            expected = f"one of {', '.join((FULL, *TABLES))}"
+            raise QuantError(sentence(f"scheme of the table {table.name}", expected=expected, got=scheme))
+        if scheme != FULL:
+            found.append(node)
+    return found
+
+
+def rewrite_table(work: Work, node: ir.Node) -> str:
+    """In place. Returns the scheme."""
+    table, ids = node.inputs
+    assert table is not None and ids is not None and table.const_value is not None and table.shape is not None
+    name, source, scheme = str(table.name), table.const_value, work.scheme(str(table.name)).name
+    sides = int(table.shape[0]), int(table.shape[1])
+    add, label = Insert(work.graph, node), node.name or f"{name}.rows"
+    if scheme == HALF:
+        half = add.lazy(f"{name}.low", ir.DataType.FLOAT16, sides, lambda: _in_rows(source, np.float16))
+        picked = add.op("Gather", half, ids, name=f"{label}.low", axis=0)
+        take_over(work.graph, node, add.op("Cast", picked, name=f"{label}.float", to=ir.DataType.FLOAT))
+        return scheme
+    values = add.lazy(f"{name}.values", ir.DataType.INT8, sides, lambda: _in_rows(source, np.int8))
+    scale = add.lazy(f"{name}.scale", ir.DataType.FLOAT, (sides[0], 1), lambda: _row_scales(source))
+    picked = add.op("Gather", values, ids, name=f"{label}.values", axis=0)
+    steps = add.op("Gather", scale, ids, name=f"{label}.scale", axis=0)
+    floats = add.op("Cast", picked, name=f"{label}.float", to=ir.DataType.FLOAT)
+    take_over(work.graph, node, add.op("Mul", floats, steps, name=f"{label}.scaled"))
+    return scheme
+
+
+def _slices(source: ir.TensorProtocol) -> Iterator[tuple[slice, np.ndarray]]:
+    table = source.numpy()
+    for start in range(0, len(table), _ROWS):
+        rows = slice(start, min(start + _ROWS, len(table)))
+        yield rows, np.asarray(table[rows], dtype=np.float32)
+
+
+def _in_rows(source: ir.TensorProtocol, dtype: type[np.generic]) -> np.ndarray:
+    out = np.empty(source.shape.numpy(), dtype=dtype)
+    for rows, part in _slices(source):
+        # A table's row is what a weight's column is to a product.
+        out[rows] = quantize_float16(part).values if dtype is np.float16 else quantize_per_channel(part.T).values.T
+    return out
+
+
+def _row_scales(source: ir.TensorProtocol) -> np.ndarray:
+    return np.concatenate([quantize_per_channel(part.T).scale for _, part in _slices(source)])[:, None]
