@@ -23,25 +23,27 @@ from policy_spec.errors import Cancelled
 QUESTION = Question("write", "Write it into the servos? Angles are ±5°.", ("yes", "no", "sweep again"), "no")
 
 
-def view(round_: int, drawn: bool) -> LiveView:
+def view(which: int, round_: int, drawn: bool) -> LiveView:
     rows = tuple(
         JointRow(name, 2000 + round_ % 100, 1500, 1600 + round_, (2162, 2787), "short", "") for name in SO101.joints
     )
     drawing = draw(SO101, np.zeros(6), "elbow_flex", 1) if drawn else ""
-    return LiveView("Sweep", "Move elbow_flex to both stops", rows, message=f"round {round_}", drawing=drawing)
+    return LiveView(
+        "Sweep", "Move elbow_flex to both stops", rows, message=f"live {which}, round {round_}", drawing=drawing
+    )
 
 
-def live(person: Terminal, drawn: bool) -> str:
+def live(person: Terminal, which: int, drawn: bool) -> str:
     round_ = 0
     while True:
-        person.show(view(round_, drawn))
+        person.show(view(which, round_, drawn))
         if word := person.hear():
             return word
         time.sleep(0.01)
         round_ += 1
 
 
-def step(person: Terminal, name: str) -> str:
+def step(person: Terminal, which: int, name: str) -> str:
     if name == "ask":
         return person.ask(QUESTION)
     if name == "ask-late":  # a key is typed before the question is there
@@ -49,12 +51,12 @@ def step(person: Terminal, name: str) -> str:
         select.select([sys.stdin], [], [])
         return person.ask(QUESTION)
     if name == "raise":
-        person.show(view(0, False))
+        person.show(view(which, 0, False))
         raise RuntimeError("on purpose")
     if name == "hold":  # deaf
         person.tell("deaf now")
         time.sleep(60)
-    return live(person, name == "live-drawn")
+    return live(person, which, name == "live-drawn")
 
 
 def main() -> None:
@@ -63,8 +65,8 @@ def main() -> None:
     try:
         with stoppable(patience=1) as stop, Terminal(stop) as person:
             person.tell("This line was told.")
-            for name in steps:
-                heard.append(step(person, name))
+            for which, name in enumerate(steps, 1):
+                heard.append(step(person, which, name))
             person.tell("all done")
     except Cancelled as error:
         heard.append(f"Cancelled: {error}")

@@ -72,8 +72,7 @@ def test_live_then_told(start: Start, result: Path) -> None:
     assert sum("shoulder_lift" in line for line in lines) == 1
     assert not program.cooked()  # single keys
     program.type("r")
-    program.wait_for(r"round \d+")
-    time.sleep(0.1)  # keys typed before a screen is there are dropped
+    program.wait_for(r"live 2, round \d+")  # keys typed before a screen is there are dropped
     program.type("\r")
     assert program.end() == 0 and heard(result) == ["again", "done"]
     assert [line for line in program.cells.lines if line] == ["This line was told.", "all done"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from firmware_bridge.sts.virtual_bench import Bench
 from tests.calib.hands import SPEED, Moves, from_stop_to_stop, guided
-from tests.cli.bridges import Home
+from tests.cli.bridges import Home, wait_for
 from tests.cli.conftest import armside_program
 from tests.terminals import DEADLINE_S, Program
 
-DWELL_S = 0.06  # at a stop: servos are read fifty times a second
+DWELL = 4  # readings of all servos, and a little: so long hands stay at a stop
 ASKED = re.compile(r"Enter  or .*cancel\n*\Z")
 GUIDED = re.compile(r"^which motor is which: (\w+)\n. (?!hold still)", re.MULTILINE)
 SWEEPS = re.compile(r"^from stop to stop$", re.MULTILINE)
@@ -41,7 +41,7 @@ class Player:
     sweep: Callable[[Bench], Moves] = from_stop_to_stop
     answers: dict[str, str] = field(default_factory=dict)  # part of a question -> key, instead of Enter
     stopped: bool = False
-    _rests: float = 0.0  # until then
+    _rests: int = 0  # until so many readings were served
     _guided: set[str] = field(default_factory=set)
     _left: collections.deque[dict[str, float]] | None = None
 
@@ -62,8 +62,8 @@ class Player:
             self.program.type(next((key for part, key in self.answers.items() if part in question), "\r"))
             _changed(self.program, text)
         elif self.bench._moving():
-            self._rests = time.monotonic() + DWELL_S
-        elif time.monotonic() > self._rests:
+            self._rests = readings(self.bench) + DWELL
+        elif readings(self.bench) >= self._rests:
             self._move(text)
         return True
 
@@ -90,6 +90,19 @@ class Player:
                 _changed(self.program, text)
         elif CLOSES.search(text):
             self.bench.hand(SPEED, gripper=0.0)
+
+
+def readings(bench: Bench) -> int:
+    """How often all servos were read at once so far: a program that is held up sees a stop later, and not never."""
+    with bench.port.lock:
+        return bench.bus.frames["sync_read"]
+
+
+def rest(bench: Bench) -> None:
+    """Hands that reached a stop stay there until it was read."""
+    bench.wait()
+    enough = readings(bench) + DWELL
+    wait_for(lambda: readings(bench) >= enough, "the stop is read")
 
 
 def _changed(program: Program, text: str) -> None:

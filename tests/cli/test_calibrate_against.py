@@ -217,7 +217,7 @@ def test_a_hand_under_a_bridge_that_only_reads(place: Home, small: Path, tmp_pat
                 for line in process.stdout:
                     lines.append(line)
                     if line.startswith("shoulder_pan: move only"):
-                        time.sleep(0.2)  # the baseline is read first
+                        time.sleep(1.0)  # the baseline is read first
                         bench.hand(shoulder_pan=-20.0)
             assert process.returncode == 1, lines  # for the joints that were skipped
     assert "the policy's number 0.0 -> -20.0  good" in "".join(lines), lines

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from firmware_bridge.sts.registers import REGISTERS
 from firmware_bridge.sts.travel import TRAVEL
 from firmware_bridge.sts.virtual_bench import Bench, Plant
 from tests.cli.bridges import DEADLINE_S, Home, home, wait_for
+from tests.cli.calibrating import rest
 
 ROBOT = robots.find("so101")
 ASKED = {
@@ -27,7 +27,6 @@ ASKED = {
     "turn the gripper clockwise": {"wrist_roll": -25.0},
     "open the gripper": {"gripper": 30.0},
 }
-REST_S = 0.2  # hands stay at a stop
 LIMITED = [name for name, travel in TRAVEL.items() if not travel.free]
 
 
@@ -64,8 +63,7 @@ def play(process: subprocess.Popen[str], bench: Bench, until: str = "") -> str:
         if line.startswith("sweep:"):
             for side in ("lower", "upper"):
                 bench.hand(500.0, **{name: getattr(TRAVEL[name], side) for name in LIMITED})
-                bench.wait()
-                time.sleep(REST_S)
+                rest(bench)
         if line.startswith("now close"):
             bench.hand(500.0, gripper=0.0)
     process.stdout.close()

@@ -44,9 +44,7 @@ print(sorted(rooms & sys.modules.keys()))
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["frob"], ["init"], ["init", "x", "--preset", "huge"], ["run", "--what"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["frob"], ["init"], ["init", "x", "--preset", "huge"], ["run", "--what"]])
 def test_a_wrong_command_line_exits_2(armside: Armside, arguments: list[str]) -> None:
     done = armside(*arguments)
     assert done.returncode == 2 and done.stderr.startswith("usage: armside"), done.stderr
@@ -65,9 +63,7 @@ def test_an_error_is_one_block_without_a_traceback(armside: Armside, checkpoint:
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None; from armside.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
+    code = "import sys; sys.modules['torch'] = None; from armside.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "export", "nowhere", str(tmp_path / "b")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" not in done.stderr

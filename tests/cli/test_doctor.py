@@ -71,9 +71,7 @@ def test_onnxruntime_twice(tmp_path: Path) -> None:
     assert find(alone, "onnxruntime").state == OK
 
 
-def test_ports_and_cameras_with_and_without_permission(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ports_and_cameras_with_and_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ttyACM0", "video2"):
         (tmp_path / "dev").mkdir(exist_ok=True)
         (tmp_path / "dev" / name).touch()

@@ -105,9 +105,7 @@ def test_offline_is_said_and_a_whole_cache_is_enough(tmp_path: Path, monkeypatch
     with serve(FakeHub({COMMITS["main"]: FILES})) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         online = resolve_checkpoint(REPO, cache_dir=tmp_path / "full")
-    with pytest.raises(
-        HubError, match=r"the hub cannot be reached, .*not whole in the cache; expected: an answer"
-    ):
+    with pytest.raises(HubError, match=r"the hub cannot be reached, .*not whole in the cache; expected: an answer"):
         resolve_checkpoint(REPO, cache_dir=tmp_path / "empty")
     assert resolve_checkpoint(REPO, cache_dir=tmp_path / "full") == online
     (online.path / "model.safetensors").unlink()
@@ -130,7 +128,5 @@ def test_directories_and_things_that_are_neither(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave it out"):
         resolve_checkpoint(str(tmp_path), revision="main")
     for wrong in (str(tmp_path / "gone"), "./a/b", "a/b/c", "just-a-name"):
-        with pytest.raises(
-            CheckpointError, match=r"no checkpoint there; expected: a directory, or a Hugging Face id"
-        ):
+        with pytest.raises(CheckpointError, match=r"no checkpoint there; expected: a directory, or a Hugging Face id"):
             resolve_checkpoint(wrong)

@@ -60,9 +60,7 @@ def test_same_files_and_fields_as_the_released_format(robot: str, case: str, tmp
         assert {n: t.shape for n, t in tensors(tmp_path / "c").items()} == {
             n: t.shape for n, t in tensors(released).items()
         }
-    ours, theirs = (
-        json.loads((folder / "norm_stats.json").read_text()) for folder in (tmp_path / "c", released)
-    )
+    ours, theirs = (json.loads((folder / "norm_stats.json").read_text()) for folder in (tmp_path / "c", released))
     assert list(ours["metadata_by_tag"]) == list(theirs["metadata_by_tag"])
     assert (tmp_path / "c" / "merges.txt").read_text() == (released / "merges.txt").read_text()
 
@@ -179,17 +177,13 @@ def test_a_full_disk_leaves_nothing_new_and_the_old(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shards, "encode", full)
-    with pytest.raises(
-        CheckpointError, match=r"filled up .*nothing is left.*expected: 0\.00 GB free; what to do"
-    ):
+    with pytest.raises(CheckpointError, match=r"filled up .*nothing is left.*expected: 0\.00 GB free; what to do"):
         init_checkpoint(InitOptions(folder, seed=1, overwrite=True))
     assert [f.name for f in tmp_path.iterdir()] == ["c"]
     assert all(np.array_equal(values, before[name]) for name, values in tensors(folder).items())
 
 
-def test_a_small_disk_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_disk_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 1_000_000})
     monkeypatch.setattr("train.init_checkpoint.shutil.disk_usage", lambda place: usage)
     with pytest.raises(CheckpointError, match=r"not enough room .*expected: 0\.05 GB free; got: 0\.00 GB"):
@@ -198,9 +192,7 @@ def test_a_small_disk_is_refused_before_anything_is_written(
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(
-        UsageError, match="unknown preset; expected: tiny or mid or molmoact2-full; got: huge"
-    ):
+    with pytest.raises(UsageError, match="unknown preset; expected: tiny or mid or molmoact2-full; got: huge"):
         InitOptions(Path("c"), preset="huge")
     with pytest.raises(UsageError, match="unknown robot; expected: so101 or yam; got: r2d2"):
         InitOptions(Path("c"), robot="r2d2")

@@ -69,10 +69,7 @@ def calibration_file(folder: Path) -> Path:
 
     robot = find("so101")
     rows = {
-        name: {
-            key: getattr(joint, key)
-            for key in ("id", "drive_mode", "homing_offset", "range_min", "range_max")
-        }
+        name: {key: getattr(joint, key) for key in ("id", "drive_mode", "homing_offset", "range_min", "range_max")}
         for name, joint in zip(robot.joints, servos_of(robot).virtual, strict=True)
     }
     (folder / "arm.json").write_text(json.dumps(rows))
