@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from episodes.lerobot.commit import require_settled
 from episodes.lerobot.episode import EpisodeView, Sources
 from episodes.lerobot.files import Files, HubFiles, LocalFiles
 from episodes.lerobot.index import Index, read_index
@@ -119,6 +120,7 @@ def open_dataset(source: Path | str, *, keys: Keys | None = None, tolerance_s: f
     else:
         expected = f"a folder with {INFO_FILE}, or OWNER/NAME of a dataset on the hub"
         raise DatasetError(sentence(f"{source} is no LeRobot dataset", expected=expected))
+    require_settled(files.root)
     own = files.root / OWN_FILE
     info = parse_info(
         parse_json(files.path(INFO_FILE).read_bytes(), f"{files.name}/{INFO_FILE}"),

@@ -16,7 +16,7 @@ import numpy as np
 from policy_spec.errors import DatasetError, sentence
 
 TOLERANCE_S = 1e-3  # far below half a frame, far above what float32 timestamps lose in an hour
-FORWARD_S = 1.0  # of video that is rather decoded than jumped over
+FORWARD_S = 0.5  # of video that is rather decoded than jumped over, where a file does not say its key frames
 OPEN_FILES = 16
 
 
@@ -38,6 +38,9 @@ class VideoReader:
         self._stream.codec_context.thread_count = 1  # loaders read several files at once
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._last: av.VideoFrame | None = None
+        entries = getattr(self._stream, "index_entries", ())
+        base = float(self._stream.time_base or 1.0)
+        self._keys = np.sort([entry.timestamp * base for entry in entries if entry.is_keyframe])
 
     def frame(self, at_s: float, pixels: str = "rgb24") -> np.ndarray:
         """The frame shown at that second: [h, w, 3] uint8 RGB, or in another of ffmpeg's pixel formats.
@@ -61,7 +64,7 @@ class VideoReader:
         last = self._last
         if last is not None and abs(_time(last) - at_s) <= self._tolerance_s:
             return last
-        if last is None or not 0 < at_s - _time(last) <= FORWARD_S:
+        if last is None or not self._ahead(_time(last), at_s):
             self._seek(at_s)
         near = self._forward(at_s)
         if near is None and self.seeks and at_s > 0:  # a file whose index is wrong: from its beginning
@@ -73,13 +76,23 @@ class VideoReader:
             raise DatasetError(sentence(what, got=got, do="the video and the table do not belong together; fetch both"))
         return near
 
+    def _ahead(self, now_s: float, at_s: float) -> bool:
+        """Whether decoding on reaches that second as soon as a jump would."""
+        if len(self._keys):
+            between = np.searchsorted(self._keys, [now_s + self._tolerance_s, at_s + self._tolerance_s])
+            return at_s > now_s and between[0] + 1 >= between[1]
+        return 0 < at_s - now_s <= FORWARD_S
+
     def _seek(self, at_s: float) -> None:
-        """To the last key frame at or before that second, with a frame's margin."""
+        """To the last key frame at or before that second."""
         self.seeks += 1
         self._last = None
         base = float(self._stream.time_base or 1.0)
         begin = self._stream.start_time or 0
-        self._container.seek(max(begin, round(at_s / base) - 1), stream=self._stream, backward=True)
+        wanted = int(
+            (at_s + self._tolerance_s) / base
+        )  # rounded down; the tolerance keeps a key frame at that very time
+        self._container.seek(max(begin, wanted), stream=self._stream, backward=True)
         self._frames = self._container.decode(self._stream)
 
     def _forward(self, at_s: float) -> av.VideoFrame | None:
