@@ -1,0 +1,194 @@
+"""Experts who see the truth and do an errand: one phase after another, and back to an earlier one when it went wrong.
+
+An expert is asked once each control period (path.PERIOD_S) and answers with goals for all joints. It looks at where
+things are now, so a slipped cube is gripped again and a bent path is mended. Its manner (speed, heights, how far it
+opens) varies with its seed. Takes Views; gives goals. Knows nothing of pictures and servos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.arms import ArmModel
+from sim.build import half_height
+from sim.scene import Scene
+from sim.tasks.judges import PUSHED, SIDES, above
+from sim.tasks.path import Place, Stepper
+from sim.tasks.view import View
+
+Array = npt.NDArray[np.float64]
+CROSSWISE = -np.pi / 2  # turn in which the jaws open to the sides and the camera looks from the front
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one expert does it."""
+
+    speed: float  # m/s over free ground
+    care: float  # m/s near things
+    height: float  # m above the table at which it travels
+    opening: float  # 0..1 of the gripper before it grips
+    beside: float  # m between the tool and an object's side before a push
+    further: float  # m that a push goes on beyond what would do
+
+    @classmethod
+    def drawn(cls, seed: int) -> Manner:
+        """The manner of `seed`."""
+        low, high = np.array([_SLOWEST, _FASTEST])
+        return cls(*np.random.default_rng([seed, 11]).uniform(low, high).tolist())
+
+
+_SLOWEST = (0.14, 0.06, 0.070, 0.34, 0.018, 0.008)
+_FASTEST = (0.20, 0.09, 0.090, 0.44, 0.028, 0.018)
+
+
+class Expert:
+    """Of one episode; subclasses plan."""
+
+    def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
+        assert scene.errand is not None
+        self.scene, self.errand, self.floor = scene, scene.errand, arm.floor
+        self.thing = scene.thing(self.errand.thing)
+        self.manner = Manner.drawn(seed)
+        self.stepper = Stepper(arm)
+        self.tool = np.asarray(arm.grasp)
+        self.phase = 0
+
+    def act(self, view: View) -> dict[str, float]:
+        """Goals of all joints for one period from now: rad, gripper 0..1."""
+        return self.stepper.step(view.positions, self.plan(view), self.tool)
+
+    def plan(self, view: View) -> Place:
+        """Where to go now; moves `phase` on, or back."""
+        raise NotImplementedError
+
+    def at(self, view: View, place: Place) -> bool:
+        return self.stepper.arrived(view.positions, place, self.tool)
+
+    def here(self, view: View) -> Array:
+        return self.stepper.hold(view.positions, self.tool).point
+
+    def middle(self, view: View) -> Array:
+        return view.objects[self.thing.name].position
+
+    def over(self, point: Array, height: float) -> Array:
+        """The place `height` m above the table over (or under) `point`."""
+        return np.array([point[0], point[1], self.floor + height])
+
+
+class ReachExpert(Expert):
+    """Goes to the place above the object and stays there."""
+
+    def plan(self, view: View) -> Place:
+        place = above(self.scene, view, self.thing.name)
+        far = float(np.linalg.norm((place - self.here(view))[:2])) > 0.03
+        target = self.over(place, self.manner.height) if far else place
+        return Place(target, CROSSWISE, 0.25, self.manner.speed if far else self.manner.care)
+
+
+class PushExpert(Expert):
+    """Goes over to the far side, down, along; up and around again when the object got out of the way."""
+
+    def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
+        super().__init__(arm, scene, seed)
+        self.side = np.array([*SIDES[self.errand.side], 0.0])
+        self.goal: Array | None = None  # [3] where the object shall be
+
+    def plan(self, view: View) -> Place:
+        middle, manner = self.middle(view), self.manner
+        if self.goal is None:
+            self.goal = middle + self.side * (PUSHED + manner.further)
+        low = half_height(self.thing) + 0.004
+        start = middle - self.side * (self.thing.size / 2 + manner.beside)
+        steps = (
+            Place(self.over(start, manner.height), CROSSWISE, 0.0, manner.speed),
+            Place(self.over(start, low), CROSSWISE, 0.0, manner.care * 1.5),
+            self._along(view, low),
+            Place(self.over(self.here(view), manner.height), CROSSWISE, 0.0, manner.care),
+        )
+        self._go_on(view, steps[self.phase])
+        return steps[self.phase]
+
+    def _along(self, view: View, low: float) -> Place:
+        """Ahead of where it is, on the object's line."""
+        middle, here = self.middle(view), self.here(view)
+        across = (middle - here) - self.side * float((middle - here) @ self.side)
+        point = here + self.side * 0.04 + np.clip(across, -0.02, 0.02)
+        return Place(self.over(point, low), CROSSWISE, 0.0, self.manner.care)
+
+    def _go_on(self, view: View, place: Place) -> None:
+        assert self.goal is not None
+        left = float((self.goal - self.middle(view)) @ self.side)
+        across = self.middle(view) - self.here(view)
+        aside = float(np.linalg.norm((across - self.side * float(across @ self.side))[:2]))
+        behind = float(across @ self.side) > 0
+        if self.phase < 2 and self.at(view, place):
+            self.phase += 1
+        elif self.phase == 2 and left <= 0:
+            self.phase = 3
+        elif self.phase == 2 and (not behind or aside > 0.02):
+            self.phase = 0  # it slid off: around again
+
+
+class PickExpert(Expert):
+    """Goes over it, aligns, down, closes, lifts; again from the start when it slipped."""
+
+    def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
+        super().__init__(arm, scene, seed)
+        # The fixed jaw stays still while the other closes: it waits close to the object's side.
+        jaw = self.tool[0] - 0.0125
+        self.tool = np.array([jaw + self.thing.size / 2 + 0.006, self.tool[1], self.tool[2]])
+        self.closed = 0  # periods since the jaws began to close
+
+    def plan(self, view: View) -> Place:
+        middle, manner, turn = self.middle(view), self.manner, self._turn(view)
+        low = max(half_height(self.thing), 0.010)
+        rise = self.floor + low + 0.09
+        steps = (
+            Place(self.over(middle, manner.height), turn, manner.opening, manner.speed),
+            Place(self.over(middle, low), turn, manner.opening, manner.care),
+            Place(self.over(self.here(view), low), turn, 0.0, manner.care),
+            Place(np.array([*self.here(view)[:2], rise]), turn, 0.0, manner.care),
+        )
+        self._go_on(view, steps[self.phase])
+        return steps[self.phase]
+
+    def _turn(self, view: View) -> float:
+        """Along an edge of what lies there, as near to CROSSWISE as can be."""
+        way = self.stepper.way(self.middle(view))
+        if self.phase >= 2:  # holds it: stay
+            ahead = self.stepper.hold(view.positions, self.tool).attitude[:, 0]
+            return float(np.arctan2(ahead[1], ahead[0])) - way
+        if self.thing.shape in ("cylinder", "ball"):
+            return CROSSWISE
+        w, x, y, z = view.objects[self.thing.name].quat
+        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        quarter = np.pi / 2 if self.thing.shape == "cube" else np.pi
+        off = (yaw + (np.pi / 2 if self.thing.shape == "bar" else 0.0)) - (way + CROSSWISE)
+        return CROSSWISE + float((off + quarter / 2) % quarter - quarter / 2)
+
+    def _go_on(self, view: View, place: Place) -> None:
+        aside = float(np.linalg.norm((self.middle(view) - self.here(view))[:2]))
+        if self.phase < 2:
+            self.closed = 0
+            if self.at(view, place):
+                self.phase += 1
+            elif self.phase == 1 and aside > 0.02:
+                self.phase = 0
+        elif self.phase == 2:
+            self.closed += 1
+            if self.closed >= 5:
+                self.phase = 3
+        elif float(np.linalg.norm(self.middle(view) - self.here(view))) > 0.035:
+            self.phase = 0  # it slipped out
+
+
+EXPERTS: Mapping[str, Callable[[ArmModel, Scene, int], Expert]] = {
+    "reach": ReachExpert,
+    "push": PushExpert,
+    "pick": PickExpert,
+}
