@@ -21,7 +21,7 @@ from firmware_bridge.sts.calibration import Calibration
 from firmware_bridge.sts.changed import words
 from firmware_bridge.sts.codec import Codec
 from firmware_bridge.sts.memory import Memory, no_answer
-from firmware_bridge.sts.registers import MULTI_TURN_BIT, REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
+from firmware_bridge.sts.registers import MULTI_TURN_BIT, OVERLOAD, REGISTERS, TELEMETRY_ADDRESS, TELEMETRY_LENGTH
 from firmware_bridge.sts.robots import servos_of
 from firmware_bridge.sts.scan import probe_echo, scan
 from firmware_bridge.sts.telemetry import Block
@@ -258,6 +258,8 @@ class StsArm:
         return self._block.take({servo: frame.data for servo, frame in answer.frames.items()})
 
     def _alarm(self, row: int, bits: int) -> str:
+        if self.names[row] in self.robot.grippers:
+            bits &= ~OVERLOAD  # it has held something for long, and holds on with Protective_Torque as it is set up to
         servo = self.ids[row]
         who = f"{self.names[row]} (servo {servo})"
         return alarm_text(who, bits, self._block.rows[row], self.memory.image.get(servo))

@@ -20,6 +20,7 @@ CURRENT_UNIT_A = 0.0065
 VOLTAGE_UNIT_V = 0.1
 LOAD_UNIT = 0.001  # of the full duty
 
+OVERLOAD = 32
 # Bits of the error byte in each status, and of Status (65), Unloading_Condition (19) and LED_Alarm (20).
 ERROR_BITS = {
     1: "voltage outside its limits",
@@ -29,7 +30,7 @@ ERROR_BITS = {
     32: "overload",
 }
 
-FATAL_ERRORS = 2 | 4 | 8 | 32  # sensor, temperature, current, overload: that servo no longer follows
+FATAL_ERRORS = 2 | 4 | 8 | OVERLOAD  # sensor, temperature, current, overload: that servo no longer follows
 
 Access = Literal["r", "rw"]
 Area = Literal["eeprom", "sram"]

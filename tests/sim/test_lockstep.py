@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -135,6 +135,22 @@ def test_refusals_are_the_bridges_own() -> None:
         assert not reply.ok and "a chunk that is over" in reply.text
         with pytest.raises(CommandRefused, match="rearm in mode ready"):
             rig.client.rearm()
+
+
+@pytest.mark.parametrize(("joint", "load", "mode"), [("gripper", 0.5, "ready"), ("elbow_flex", 0.9, "fault")])
+def test_a_gripper_may_hold_a_thing_for_long_and_no_other_joint_may(joint: str, load: float, mode: str) -> None:
+    """Its servo goes to its protective torque after 2 s and says overload: that is how it is set up to hold."""
+
+    class Pressing(Twin):
+        def loads(self) -> Mapping[str, float]:
+            return {name: load if name == joint else 0.0 for name in self.at}
+
+    with Lockstep(Pressing()) as rig:
+        rig.take()
+        for _ in range(300):
+            status = rig.client.status()
+        row = ROBOT.joints.index(joint)
+        assert status.mode == mode and bool(status.alarms[row]) == (mode == "fault") and status.servo_errors[row] == 32
 
 
 def test_other_rates_are_other_ticks() -> None:
