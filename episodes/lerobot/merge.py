@@ -169,7 +169,7 @@ class Merger:
             self._aside(name).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
 
     def _place(
-        self, template: str, before: Place | None, more: int, limit_mb: int, **values: str
+        self, template: str, before: Place | None, more: int, limit_mb: float, **values: str
     ) -> tuple[Place, Path | None]:
         """The file that takes `more` bytes, and what it holds already."""
         if before is None:

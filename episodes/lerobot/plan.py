@@ -52,12 +52,14 @@ class DatasetPlan:
     joint_frame: str = ""  # of states and actions, a name of policy_spec.frames
     pictures: str = "video"  # or "image": PNG in the parquet files, every pixel kept
     video: VideoOptions = field(default_factory=VideoOptions)
-    data_mb: int = 50  # a new data file begins before this
-    video_mb: int = 50  # and a new video file
+    data_mb: float = 50  # a new data file begins before this
+    video_mb: float = 50  # and a new video file
 
     def __post_init__(self) -> None:
         if int(self.fps) != self.fps or self.fps < 1:
             raise DatasetError(sentence("fps of a LeRobot dataset", expected="a whole number above 0", got=self.fps))
+        if min(self.data_mb, self.video_mb) <= 0:
+            raise DatasetError(sentence("sizes of files", expected="above 0 MB", got=(self.data_mb, self.video_mb)))
         if self.pictures not in KEPT:
             raise DatasetError(sentence("how pictures are kept", expected=" or ".join(KEPT), got=self.pictures))
         for names in (self.state_names, self.action_names):

@@ -167,7 +167,7 @@ def test_depth(tmp_path: Path) -> None:
 
 
 def test_files_end_at_their_limits(tmp_path: Path) -> None:
-    plan = replace(PLAN, data_mb=0, video_mb=0)
+    plan = replace(PLAN, data_mb=1e-6, video_mb=1e-6)
     root = write(tmp_path / "set", plan)
     check(root)
     assert len(list((root / "data").rglob("*.parquet"))) == len(list((root / f"videos/{FRONT}").rglob("*.mp4"))) == 3
