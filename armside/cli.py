@@ -17,6 +17,7 @@ from armside import __version__
 # verb -> what it does; the module is armside.<verb> with _ for -, the order is the order of the main job.
 VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
+    "plan": "predict what each precision costs on each computer, before exporting",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
     "fast": "fit a tokenizer for discrete actions to your data; measure what it loses and saves",

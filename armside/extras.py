@@ -29,6 +29,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "onnxruntime": "onnxruntime",
         "huggingface_hub": "huggingface_hub",
         "psutil": "psutil",
+        "matplotlib": "matplotlib",
     },
     "data": {"pyarrow": "pyarrow", "av": "av"},
     "train": {"torch": "torch", "pyarrow": "pyarrow", "av": "av"},

@@ -16,7 +16,8 @@ from pathlib import Path
 from policy_spec.errors import CheckpointError, HubError, UsageError, sentence
 
 # The numbers, the words and the facts; never the remote code.
-WANTED = ["*.json", "*.safetensors", "*.txt"]
+WANTED = ("*.json", "*.safetensors", "*.txt")
+FACTS = ("*.json", "*.txt")  # without the numbers: enough to plan an export
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -29,8 +30,12 @@ class ResolvedCheckpoint:
     revision: str | None  # the commit's hash; None for a directory
 
 
-def resolve_checkpoint(ref: str, *, revision: str | None = None, cache_dir: Path | None = None) -> ResolvedCheckpoint:
-    """A directory is taken as it is; ORG/NAME is fetched. Raises HubError, CheckpointError, UsageError."""
+def resolve_checkpoint(
+    ref: str, *, revision: str | None = None, cache_dir: Path | None = None, wanted: tuple[str, ...] = WANTED
+) -> ResolvedCheckpoint:
+    """A directory is taken as it is; of ORG/NAME the wanted files are fetched. Raises HubError, CheckpointError,
+    UsageError.
+    """
     folder = Path(ref).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -47,10 +52,10 @@ def resolve_checkpoint(ref: str, *, revision: str | None = None, cache_dir: Path
                 do="armside init DIR writes one to try things with",
             )
         )
-    return _fetch(ref, revision, cache_dir)
+    return _fetch(ref, revision, cache_dir, wanted)
 
 
-def _fetch(ref: str, revision: str | None, cache_dir: Path | None) -> ResolvedCheckpoint:
+def _fetch(ref: str, revision: str | None, cache_dir: Path | None, wanted: tuple[str, ...]) -> ResolvedCheckpoint:
     from huggingface_hub import errors, snapshot_download
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
@@ -61,7 +66,7 @@ def _fetch(ref: str, revision: str | None, cache_dir: Path | None) -> ResolvedCh
                 revision=revision,
                 cache_dir=cache_dir,
                 endpoint=endpoint,
-                allow_patterns=WANTED,
+                allow_patterns=list(wanted),
                 max_workers=4,
             )
         )

@@ -91,14 +91,13 @@ def _choice(entry: object, where: str) -> Choice:
         )
     group, scheme = str(entry["group"]), str(entry["scheme"])
     part = part_of(group)
-    if scheme not in SCHEMES and scheme not in FLOATS:
-        names = (*FLOATS, *SCHEMES)
+    if scheme not in SCHEMES:
         raise UsageError(
             sentence(
                 f"{where}: the scheme of {group}",
-                expected=f"one of {', '.join(dict.fromkeys(names))}",
+                expected=f"one of {', '.join(SCHEMES)}",
                 got=scheme,
-                do=nearest(scheme, names),
+                do=nearest(scheme, SCHEMES),
             )
         )
     kind = next(g.kind for g in GROUPS if g.name == part.group)
@@ -117,7 +116,7 @@ def check_plan(plan: Plan, target: Target, samples: bool) -> None:
             raise UsageError(
                 sentence(f"{target.name} cannot take {choice.scheme} for {choice.group}: {why}", do="change the plan")
             )
-    hungry = [c for c in plan.choices if c.scheme in SCHEMES and getattr(SCHEMES[c.scheme], "needs", "")]
+    hungry = [c for c in plan.choices if SCHEMES[c.scheme].needs]
     if hungry and not samples:
         without = [name for name in PRECISIONS if not needs_samples(make_plan(name, target.float_type))]
         raise QuantError(
@@ -133,12 +132,12 @@ def check_plan(plan: Plan, target: Target, samples: bool) -> None:
 
 def needs_samples(plan: Plan) -> bool:
     """Whether a scheme of the plan is fitted to activations."""
-    return any(getattr(SCHEMES[scheme], "needs", "") for scheme in plan.schemes() if scheme in SCHEMES)
+    return any(SCHEMES[scheme].needs for scheme in plan.schemes())
 
 
 def check_names(plan: Plan, weights: Iterable[tuple[str, str]]) -> None:
-    """weights: (graph, initializer) of a checkpoint's graphs. Raises UsageError where a choice names layers that are not
-    there. A whole group may be empty: another mode has it.
+    """weights: (graph, initializer) of a checkpoint's graphs. Raises UsageError where a choice names layers that are
+    not there. A whole group may be empty: another mode has it.
     """
     layers: dict[str, set[int]] = {}
     for graph, name in weights:

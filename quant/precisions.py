@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FULL, FP16, BF16, W8A8, W8 = "fp32", "fp16", "bf16", "int8-w8a8", "int8-weight"
+from quant.schemes.base import BRAIN as BF16
+from quant.schemes.base import FULL, W8, W8A8
+from quant.schemes.base import HALF as FP16
+
 FLOATS = (FULL, FP16, BF16)
 INT4, AWQ, GPTQ = "int4-g128", "int4-g128-awq", "int4-g128-gptq"
 BASE = ""  # the target's own float type, see Precision.base
@@ -26,7 +29,7 @@ class Precision:
     about: str  # one line for a person who chooses
     groups: Rows = field(default_factory=dict)
     on_cpu: Rows = field(default_factory=dict)  # instead, where the base is float32
-    rank: int = 0  # 0 loses least; the order in which `auto` tries what fits
+    loss: int = 0  # class of what it loses, 0 the least; of one class `auto` takes the fastest
 
 
 _OVER_LLM = "most of the language model's products; nearly free of loss per token (docs/sources.md, precision)"
@@ -68,9 +71,9 @@ _GPTQ = "each column's rounding error is spread over the next ones"
 PRECISIONS: dict[str, Precision] = {
     row.name: row
     for row in (
-        Precision("fp32", FULL, "as trained: the reference", rank=0),
-        Precision("fp16", FP16, "half the memory; float32 islands where values overflow", rank=1),
-        Precision("bf16", BF16, "half the memory, the range of float32, three digits", rank=2),
+        Precision("fp32", FULL, "as trained: the reference"),
+        Precision("fp16", FP16, "half the memory; float32 islands where values overflow"),
+        Precision("bf16", BF16, "half the memory, the range of float32, three digits"),
         Precision(
             "int8-weight",
             BASE,
@@ -90,14 +93,14 @@ PRECISIONS: dict[str, Precision] = {
                 )
             }
             | {"llm.embeddings": (W8, _TABLE)},
-            rank=3,
+            loss=1,
         ),
         Precision(
             "int8",
             BASE,
             "int8 where it is nearly free: the language model's FFN and the action expert",
             {"llm.ffn": (W8A8, _OVER_LLM), **_EXPERT_W8A8},
-            rank=4,
+            loss=1,
         ),
         Precision(
             "int8-fast",
@@ -110,10 +113,10 @@ PRECISIONS: dict[str, Precision] = {
                 "llm.ffn": (W8A8, _OVER_LLM),
                 **_EXPERT_W8A8,
             },
-            rank=5,
+            loss=2,
         ),
         Precision(
-            "int4-awq", BASE, "int4 fitted to calibration samples (AWQ): 8 GB boards", _int4(AWQ, _AWQ), _INT4_CPU, 6
+            "int4-awq", BASE, "int4 fitted to calibration samples (AWQ): 8 GB boards", _int4(AWQ, _AWQ), _INT4_CPU, 3
         ),
         Precision(
             "int4-gptq",
@@ -121,10 +124,10 @@ PRECISIONS: dict[str, Precision] = {
             "int4 fitted to calibration samples (GPTQ): 8 GB boards",
             _int4(GPTQ, _GPTQ),
             _INT4_CPU,
-            7,
+            3,
         ),
         Precision(
-            "int4", BASE, "int4 language model, int8 expert: 8 GB boards, no samples", _int4(INT4, _RTN), _INT4_CPU, 8
+            "int4", BASE, "int4 language model, int8 expert: 8 GB boards, no samples", _int4(INT4, _RTN), _INT4_CPU, 4
         ),
     )
 }

@@ -78,7 +78,7 @@ class Target:
 _GPU = Ceilings(0.70, 0.73, 0.85)
 _CPU = Ceilings(0.85, 0.85, 0.70)
 _TENSORRT = Slowdown(1.9, 2.2, "MolmoAct2 in TensorRT on AGX Orin and Thor (docs/sources.md, calibration)")
-_ORT_CPU = Slowdown(1.2, 1.8, "the mid preset on two cores (docs/sources.md, calibration on a CPU)")
+_ORT_CPU = Slowdown(1.0, 1.6, "the mid preset on two x86 cores (docs/sources.md, calibration on a CPU)")
 _JETPACK_7 = Software("JetPack 7.2 (Ubuntu 24.04)", "3.12", "13.2", "10.16.2")
 _JETPACK_6 = Software("JetPack 6.2 (Ubuntu 22.04)", "3.10", "12.6", "10.3")
 
@@ -153,7 +153,7 @@ TARGETS: dict[str, Target] = {
             tera=_gpu(165.2, 660.6),
             ceilings=_GPU,
             slowdown=_TENSORRT,
-            software=(Software("Linux, CUDA 13", "3.10 to 3.13", "13", "10.16"),),
+            software=(Software("Linux", "3.10 to 3.13", "13", "10.16"),),
             refused=ADA_REFUSES,
             source="boards",
             capability="8.9",
@@ -161,14 +161,14 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             name="x86-cpu",
-            about="a PC's processor: 8 cores at 3 GHz, 16 GB; int8 is fast where it has AVX512-VNNI or AVX-VNNI",
+            about="a PC's processor: 8 cores with AVX512-VNNI, 0.11 TFLOPS each, 16 GB",
             engine="onnxruntime",
             form="onnxruntime",
             float_type=FULL,
             memory_gb=16,
             usable_gb=(11.0, 14.5),
             bandwidth_gbs=50,
-            tera=_cpu(0.77),
+            tera=_cpu(0.88),
             ceilings=_CPU,
             slowdown=_ORT_CPU,
             software=(Software("Linux, ONNX Runtime", "3.10 to 3.13"),),

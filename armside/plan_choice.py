@@ -1,0 +1,70 @@
+"""Which plan an export follows: a named precision, a file of a person's own, or the best that fits.
+
+Takes what was asked for and the checkpoint's directory; gives the plan, checked against the target, and the words that
+say why where it was chosen. Joins export (shapes) and quant (plans, targets).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from armside.plan_stages import count_checkpoint
+from export.build import GraphOptions
+from quant.auto import Loss, choose
+from quant.fit import check_groups
+from quant.plan import Plan
+from quant.plan_file import check_names, check_plan, plan_json, read_plan
+from quant.precisions import AUTO
+from quant.targets import check_target
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for."""
+
+    target: str
+    precision: str = AUTO  # a name or auto; the file's own, where there is a file
+    plan_file: Path | None = None
+    samples: bool = False  # there are calibration samples, or statistics made from some
+    loss: Loss | None = None  # what plans lose by measurement, for auto
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan, and what a person should know of how it was chosen."""
+
+    plan: Plan
+    notes: tuple[str, ...] = ()
+
+
+def plan_export(checkpoint_dir: Path, graphs: GraphOptions, wanted: Wanted) -> Planned:
+    """Raises UsageError (names, refusals, nothing that fits), QuantError (no samples where the plan needs some), and
+    what counting the checkpoint does.
+    """
+    target = check_target(wanted.target, wanted.precision)
+    notes: tuple[str, ...] = ()
+    counted = count_checkpoint(checkpoint_dir, graphs)
+    if wanted.plan_file:
+        plan = read_plan(wanted.plan_file, target.float_type)
+        check_names(plan, counted.weights)
+        check_groups(plan, counted.graphs)
+    elif wanted.precision == AUTO:
+        chosen = choose(target, counted.candidates(target), wanted.samples, wanted.loss)
+        plan = chosen.plan
+        notes = (
+            f"--precision auto took {plan.precision}: it {chosen.why}",
+            *(f"passed over: {name}: {why}" for name, why in chosen.passed),
+        )
+    else:
+        plan = counted.plan(wanted.precision, target)
+    check_plan(plan, target, wanted.samples)
+    return Planned(plan, notes)
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """The plan as JSON, whole or not at all."""
+    from calib.store import write_whole
+
+    write_whole(path, (json.dumps(plan_json(plan), indent=1) + "\n").encode())
