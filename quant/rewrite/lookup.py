@@ -1,22 +1,24 @@
-"""Embedding tables: rows looked up as they are stored, INT8 with a scale per row or float16, and made float32 after.
+"""Embedding tables: rows looked up as they are stored, INT8 with a scale per row, float16 or bfloat16, and made
+float32 after.
 
 Plain operators (Gather, Cast, Mul), so one form for all runtimes; the whole table is never made float32 in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_ir as ir
 
 from policy_spec.errors import QuantError, sentence
+from quant.lowfloat import rounded
 from quant.rewrite.work import Insert, Work, take_over
-from quant.schemes import FULL, HALF, W8, quantize_per_channel
-from quant.schemes.floats import quantize_float16
+from quant.schemes import BRAIN, FULL, HALF, W8, quantize_per_channel
 
 OPERATORS = frozenset(["Cast", "Gather", "Mul"])
-TABLES = (W8, HALF)  # the schemes that a table can have
+LOW = {HALF: ir.DataType.FLOAT16, BRAIN: ir.DataType.BFLOAT16}
+TABLES = (W8, *LOW)  # the schemes that a table can have
 _ROWS = 8192  # quantized at a time: a table of a real vocabulary is 1.5 GB in float32
 
 
@@ -47,12 +49,13 @@ def rewrite_table(work: Work, node: ir.Node) -> str:
     name, source, scheme = str(table.name), table.const_value, work.scheme(str(table.name)).name
     sides = int(table.shape[0]), int(table.shape[1])
     add, label = Insert(work.graph, node), node.name or f"{name}.rows"
-    if scheme == HALF:
-        half = add.lazy(f"{name}.low", ir.DataType.FLOAT16, sides, lambda: _in_rows(source, np.float16))
-        picked = add.op("Gather", half, ids, name=f"{label}.low", axis=0)
+    if scheme in LOW:
+        low, part = LOW[scheme], f"{name}.low"
+        table = add.lazy(part, low, sides, lambda: _in_rows(source, lambda rows: rounded(rows, low, part).numpy()))
+        picked = add.op("Gather", table, ids, name=f"{label}.low", axis=0)
         take_over(work.graph, node, add.op("Cast", picked, name=f"{label}.float", to=ir.DataType.FLOAT))
         return scheme
-    values = add.lazy(f"{name}.values", ir.DataType.INT8, sides, lambda: _in_rows(source, np.int8))
+    values = add.lazy(f"{name}.values", ir.DataType.INT8, sides, lambda: _in_rows(source, _integers))
     scale = add.lazy(f"{name}.scale", ir.DataType.FLOAT, (sides[0], 1), lambda: _row_scales(source))
     picked = add.op("Gather", values, ids, name=f"{label}.values", axis=0)
     steps = add.op("Gather", scale, ids, name=f"{label}.scale", axis=0)
@@ -68,12 +71,19 @@ def _slices(source: ir.TensorProtocol) -> Iterator[tuple[slice, np.ndarray]]:
         yield rows, np.asarray(table[rows], dtype=np.float32)
 
 
-def _in_rows(source: ir.TensorProtocol, dtype: type[np.generic]) -> np.ndarray:
-    out = np.empty(source.shape.numpy(), dtype=dtype)
-    for rows, part in _slices(source):
-        # A table's row is what a weight's column is to a product.
-        out[rows] = quantize_float16(part).values if dtype is np.float16 else quantize_per_channel(part.T).values.T
+def _in_rows(source: ir.TensorProtocol, store: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    parts = ((rows, store(part)) for rows, part in _slices(source))
+    rows, first = next(parts)
+    out = np.empty(source.shape.numpy(), dtype=first.dtype)
+    out[rows] = first
+    for rows, part in parts:
+        out[rows] = part
     return out
+
+
+def _integers(rows: np.ndarray) -> np.ndarray:
+    """A table's row is what a weight's column is to a product."""
+    return quantize_per_channel(rows.T).values.T
 
 
 def _row_scales(source: ir.TensorProtocol) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Weight-only INT8 and INT4: the activation stays as it is.
 
-For ONNX Runtime MatMulNBits (accuracy_level 4: its kernel rounds the activation to INT8 in each block of 32 or more,
-which is finer than what the weight loses); for TensorRT the weight is dequantized by a standard node, in blocks with
-opset 21 where it is INT4. What MatMulNBits holds: docs of com.microsoft.MatMulNBits, [N, blocks, bytes], the even
-element of an INT4 pair in the low half, zero point in the middle.
+For ONNX Runtime MatMulNBits with accuracy_level 4: its kernel rounds the activation to INT8 in each block, which loses
+far less than an INT4 weight and as much as an INT8 one, and is the only level that is not slower than float32. For
+TensorRT the weight is dequantized by a standard node, in blocks with opset 21 where it is INT4. What MatMulNBits holds
+(docs of com.microsoft.MatMulNBits): [N, blocks, bytes], the even element of an INT4 pair in the low half, zero point
+in the middle.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from policy_spec.errors import QuantError
 from quant.rewrite.work import ORT, Insert, Product, Work, take_over
 from quant.schemes import Quantized
 from quant.schemes.blocks import in_blocks
@@ -25,7 +27,10 @@ _CHANNEL_BLOCK = 128  # MatMulNBits knows only blocks: a channel's scale is repe
 def rewrite_weight(work: Work, product: Product) -> None:
     """In place. Raises QuantError where the group does not divide the weight's rows."""
     if product.scheme.group:
-        in_blocks(np.empty((product.sides[0], 0), dtype=np.int8), product.scheme.group)
+        try:
+            in_blocks(np.empty((product.sides[0], 0), dtype=np.int8), product.scheme.group)
+        except QuantError as error:
+            raise QuantError(f"{product.name}: {error}") from error
     (_nbits if work.form == ORT else _dequantized)(work, product)
 
 

@@ -205,9 +205,7 @@ def take_over(graph: ir.Graph, node: ir.Node, out: ir.Value) -> None:
     """`out` stands for the output of `node`, which is removed; in name too where it is the graph's."""
     old = node.outputs[0]
     out.type, out.shape = old.type, old.shape
-    old.replace_all_uses_with(out)
-    for index, output in enumerate(graph.outputs):
-        if output is old:
-            old.name, out.name = f"{old.name}.replaced", old.name
-            graph.outputs[index] = out
+    if old.is_graph_output():
+        old.name, out.name = f"{old.name}.replaced", old.name
+    old.replace_all_uses_with(out, replace_graph_outputs=True)
     graph.remove(node, safe=True)
