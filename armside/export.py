@@ -6,6 +6,13 @@ import argparse
 import resource
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.layerwise import LayerError
+    from policy_spec.compare import Row
+
+SCREEN, NEAREST = 40, 8  # rows of a parity table that are shown whole; of layers beyond that
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fast-tokenizer", type=Path, metavar="DIR", help="for --mode discrete: the checkpoint's own")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    parser.add_argument(
+        "--verify",
+        choices=("auto", "whole", "layers"),
+        default="auto",
+        help="against the whole float32 model, or layer by layer, which fits any machine (default: whole if it fits)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="start over, whatever an interrupted export left")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,18 +74,24 @@ def run(args: argparse.Namespace) -> int:
         graphs=GraphOptions(args.cameras, args.prompt_tokens, args.image_attention, args.mode, args.head),
         overwrite=args.overwrite,
         fast_tokenizer=args.fast_tokenizer,
+        verify=args.verify,
+        fresh=args.fresh,
     )
     with stages() as progress:
         result = export_bundle(options, progress)
     manifest = result.manifest
     source = manifest.source.name + (f" at {manifest.source.revision}" if manifest.source.revision else "")
-    worst = max(manifest.parity, key=lambda row: row.error / row.tolerance if not row.at_least else 0.0)
     print(f"{result.path}: {source}, {manifest.precision} for {manifest.target}, {size(manifest.total_bytes)}")
     for words in variant_words(manifest) if manifest.variant.cached else ():
         print(words)
-    print(table(manifest.parity))
-    tightest = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
-    print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tightest}")
+    if result.resumed:
+        print(f"gone on with an interrupted export: {result.resumed} files of weights were finished")
+    print(table(shown(manifest.parity)))
+    worst = max(manifest.parity, key=_tightness)
+    tight = f"{worst.name} {worst.error:.2g} of {worst.tolerance:.2g}"
+    print(f"verified: {len(manifest.parity)} comparisons, the tightest: {tight}")
+    for line in worst_layers(result.layers):
+        print(line)
     for note in result.notes:
         print(f"note: {note}")
     # ru_maxrss is in kB on Linux.
@@ -79,3 +99,25 @@ def run(args: argparse.Namespace) -> int:
     print(f"took {seconds(result.seconds)}, peak memory {size(peak)}")
     print(f"next: armside inspect {shlex.quote(str(result.path))}")
     return 0
+
+
+def shown(rows: tuple[Row, ...]) -> list[Row]:
+    """All rows where they fit a screen; of layers, else, only those that come nearest to their tolerance."""
+    layers = sorted((row for row in rows if "layer " in row.name), key=_tightness, reverse=True)
+    hidden = set() if len(rows) <= SCREEN else {row.name for row in layers[NEAREST:]}
+    return [row for row in rows if row.name not in hidden]
+
+
+def worst_layers(layers: tuple[LayerError, ...]) -> list[str]:
+    """Which layer of the bundle loses most by itself: of those that give K and V, and of all."""
+    kv = [layer for layer in layers if layer.output[:2] in ("k_", "v_")]
+    lines = []
+    for what, among in (("K and V", kv), ("hidden state", [layer for layer in layers if layer not in kv])):
+        if among:
+            worst = max(among, key=lambda layer: layer.rms)
+            lines.append(f"worst layer by {what}: {worst.layer}, {worst.output} off by {worst.rms:.2%} rms")
+    return lines
+
+
+def _tightness(row: Row) -> float:
+    return row.error / row.tolerance if not row.at_least else 0.0

@@ -51,7 +51,7 @@ def copy_fast(folder: Path | None, checkpoint: Path, bundle: Path) -> None:
                 do="give the one that it was trained with",
             )
         )
-    (bundle / FAST_TOKENIZER).mkdir()
+    (bundle / FAST_TOKENIZER).mkdir(exist_ok=True)  # an interrupted export may have left it
     for name in (CONFIG_FILE, TOKENIZER_FILE, WORDS_FILE):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, bundle / FAST_TOKENIZER / name)

@@ -1,29 +1,31 @@
 """checkpoint -> bundle: the road through export and quant, checked at each door, written whole or not at all.
 
-Joins what may not know each other: export (float32 graphs that agree with the model), quant (a plan's schemes) and
-the bundle.
+Joins what may not know each other: export (graphs that agree with the model), quant (a plan's schemes) and the bundle.
+Weights go from the shards through the plan to the bundle, a layer at a time. What an interruption left is gone on with.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from armside.export_asked import asked
 from armside.fast_files import copy_fast, fast_files
-from armside.prove_bundle import Built, prove_bundle
+from armside.prove_bundle import Place, choose_way, prove
+from armside.stream_bundle import Recipe, Written, float_bytes, lazy_graphs, write_bundle
 from armside.variant_words import notes_on, variant_words
 from export import build, hub
 from export.emit import OPSET
+from export.journal import Journal
+from export.layerwise import LayerError
 from policy_spec.arms import arms_of
 from policy_spec.bundle import BundleWriter
 from policy_spec.compare import Row, table
 from policy_spec.graphs import graph_specs
 from policy_spec.manifest import GraphFile, Manifest, PlanEntry, Source
-from quant.apply import GroupAccount, apply_plan
 from quant.plan import make_plan
 from quant.targets import check_target
 
@@ -42,6 +44,8 @@ class ExportOptions:
     graphs: build.GraphOptions = field(default_factory=build.GraphOptions)
     overwrite: bool = False
     fast_tokenizer: Path | None = None  # a folder; mode discrete needs one, the others take none
+    verify: str = "auto"  # one of prove_bundle.WAYS
+    fresh: bool = False  # forget what an interrupted export left
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +56,72 @@ class ExportResult:
     manifest: Manifest
     seconds: float
     notes: tuple[str, ...]  # what a person should know of it beside the numbers
+    layers: tuple[LayerError, ...] = ()  # of the bundle, where it was verified layer by layer
+    resumed: int = 0  # files of weights that an interrupted export had finished
 
 
 def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
-    """Makes the bundle. Raises ArmsideError; whatever is raised, no half bundle stays."""
+    """Makes the bundle. Raises ArmsideError: then nothing stays, but for a full disk. An interruption of any kind
+    leaves `BUNDLE.partial`, from which the same options go on at the last finished layer.
+    """
     start = time.monotonic()
-    check_target(options.target, options.precision)
-    plan = make_plan(options.precision)
+    target = check_target(options.target, options.precision)
+    recipe = Recipe(make_plan(options.precision, target.float_type), form=target.form)
     fast = fast_files(options)
     progress("find checkpoint", 0, 1)
     resolved = hub.resolve_checkpoint(options.checkpoint, revision=options.revision)
-    with BundleWriter(options.bundle, overwrite=options.overwrite) as out:
+    job = build.open_job(resolved.path, options.graphs, progress)
+    with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:
+        if options.fresh:
+            out.clear()
+        question = asked(resolved.path, options.graphs, options.target, recipe.plan, fast, recipe.stats)
+        journal = Journal(out.work, out.directory, question)
+        build.write_facts(job, out.directory)
         copy_fast(fast, resolved.path, out.directory)
-        full = out.directory / "float32"
-        built = build.build_graphs(resolved.path, full, options.graphs, progress)
-        accounts = apply_plan(full, out.directory, plan, progress)
-        for name in ("spec.json", "tokenizer.json"):
-            shutil.copyfile(full / name, out.directory / name)
-        golden, rows = prove_bundle(out.directory, built, options.precision, progress)
-        shutil.rmtree(full)
-        golden.save(out.directory)
-        manifest = make_manifest(options, Source(resolved.source, resolved.revision), built, accounts, rows)
-        notes = notes_on(built.spec, manifest, golden, out.directory)
-        write_reports(out.directory, manifest, notes)
+        models = lazy_graphs(job)
+        way = choose_way(options.verify, float_bytes(models))
+        written = write_bundle(models, recipe, out.directory, journal, progress)
+        proof = prove(job, Place(out.directory, out.work, journal), options.precision, way, progress)
+        proof.golden.save(out.directory)
+        source = Source(resolved.source, resolved.revision)
+        manifest = make_manifest(options, source, job, written, proof.rows)
+        notes = notes_on(job.spec, manifest, proof.golden, out.directory)
+        write_reports(out.directory, manifest, notes, proof.layers)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)
-    return ExportResult(options.bundle, manifest, time.monotonic() - start, notes)
+    took = time.monotonic() - start
+    return ExportResult(options.bundle, manifest, took, notes, proof.layers, journal.found)
 
 
 def make_manifest(
-    options: ExportOptions, source: Source, built: Built, accounts: list[GroupAccount], rows: list[Row]
+    options: ExportOptions, source: Source, job: build.Job, written: Written, rows: tuple[Row, ...]
 ) -> Manifest:
     """Everything but the hashes, which the writer adds."""
-    sizes = built.sizes
+    sizes, files = job.sizes, written.files
     variant = sizes.variant
-    specs = graph_specs(built.spec, sizes.cameras, sizes.bracket, sizes.horizon, variant)
+    specs = graph_specs(job.spec, sizes.cameras, sizes.bracket, sizes.horizon, variant)
     return Manifest(
         target=options.target,
         precision=options.precision,
         source=source,
-        tags=tuple(built.spec.tags),
+        tags=tuple(job.spec.tags),
         cameras=sizes.cameras,
         bracket=sizes.bracket,
         horizon=sizes.horizon,
         image_attention=options.graphs.image_attention,
-        graphs={name: GraphFile(spec, f"{name}.onnx", OPSET, data=f"{name}.onnx.data") for name, spec in specs.items()},
+        graphs={name: GraphFile(spec, f"{name}.onnx", OPSET, tuple(files[name])) for name, spec in specs.items()},
         mode=variant.mode,
         head=variant.head,
         new_tokens=variant.new_tokens,
-        arm=arms_of(built.spec.tags),
-        plan=tuple(PlanEntry(a.group, a.tensors, a.scheme, a.reason, a.bytes) for a in accounts),
-        parity=tuple(rows),
+        arm=arms_of(job.spec.tags),
+        plan=tuple(PlanEntry(a.group, a.tensors, a.scheme, a.reason, a.bytes) for a in written.accounts),
+        parity=rows,
     )
 
 
-def write_reports(folder: Path, manifest: Manifest, notes: tuple[str, ...]) -> None:
+def write_reports(
+    folder: Path, manifest: Manifest, notes: tuple[str, ...], layers: tuple[LayerError, ...] = ()
+) -> None:
     """parity.json for programs, report.md for people."""
     (folder / "parity.json").write_text(json.dumps([r.to_json() for r in manifest.parity], indent=1) + "\n")
     lines = [
@@ -132,5 +147,23 @@ def write_reports(folder: Path, manifest: Manifest, notes: tuple[str, ...]) -> N
         table(manifest.parity),
         "```",
         "",
+        *layer_lines(layers),
     ]
     (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def layer_lines(layers: tuple[LayerError, ...]) -> list[str]:
+    """What each layer of the bundle loses by itself, fed what the reference model hands it."""
+    if not layers:
+        return []
+    return [
+        "## Layers",
+        "",
+        "Each layer of the bundle alone, fed what the reference model hands it: its own error, largest difference and",
+        "root mean square, as shares of the reference's.",
+        "",
+        "| layer | worst output | max | rms |",
+        "|---|---|---|---|",
+        *(f"| {e.layer} | {e.output} | {e.relative:.2e} | {e.rms:.2e} |" for e in layers),
+        "",
+    ]

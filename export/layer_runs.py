@@ -51,14 +51,21 @@ class LayeredGraph:
 
     def _session(self, layer: Layer, inputs: Arrays) -> ort.InferenceSession:
         model = ir.to_proto(layer_model(self.model, layer, inputs))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+        options = open_options(self.threads)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self.folder))
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def open_options(threads: int) -> ort.SessionOptions:
+    """Of a session that is used once: nothing is kept for a next run, idle threads do not spin."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return options
 
 
 class LayeredRunner:

@@ -67,6 +67,7 @@ class CachedTorchRunner(TorchRunner):
         self.length, self.spans = length, head_rows(spec, head)
         self.embedded = torch.zeros(1, length, c.hidden_size)  # tokens so far, image features added
         self.kv: KV = []  # of the last run's whole sequence
+        self.head_rows = self._head_rows  # rows [start, stop) of the lm_head; a model that is not in memory has another
         self.stages |= {"llm": self._cached_llm, "context": self._context}
 
     @property
@@ -85,7 +86,7 @@ class CachedTorchRunner(TorchRunner):
             self.embedded[:, :used], attention_bias(feeds["key_type"][:, :used])
         )
         rows = hidden[:, places[feeds["rows"][0].long()]]
-        return {"logits": torch.cat([rows @ self._head()[start:stop].T for start, stop in self.spans], dim=-1)}
+        return {"logits": torch.cat([rows @ self.head_rows(*span).T for span in self.spans], dim=-1)}
 
     def _context(self, feeds: Tensors) -> Tensors:
         kv = [(self._padded(k), self._padded(v)) for k, v in self.kv]
@@ -99,9 +100,9 @@ class CachedTorchRunner(TorchRunner):
         """[1, kv_heads, S, d] with zeros up to the cache's length."""
         return torch.nn.functional.pad(x, (0, 0, 0, self.length - x.shape[2]))
 
-    def _head(self) -> torch.Tensor:
+    def _head_rows(self, start: int, stop: int) -> torch.Tensor:
         tied = self.model.config.text.tie_word_embeddings
-        return self.model.model.transformer.wte.embedding if tied else self.model.lm_head.weight
+        return (self.model.model.transformer.wte.embedding if tied else self.model.lm_head.weight)[start:stop]
 
 
 def torch_runner(model: MolmoAct2, spec: PolicySpec, bracket: int, variant: Variant) -> TorchRunner:

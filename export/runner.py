@@ -19,9 +19,9 @@ from policy_spec.graphs import CACHE, NEXT
 class OrtRunner:
     """`runner(graph, feeds) -> outputs by name`."""
 
-    def __init__(self, folder: str | Path, threads: int = 0) -> None:
-        """threads 0: ONNX Runtime's own choice."""
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, threads: int = 0, in_turn: bool = False) -> None:
+        """threads 0: ONNX Runtime's own choice. in_turn: one graph in memory at a time."""
+        self.folder, self.in_turn = Path(folder), in_turn
         self.options = ort.SessionOptions()
         self.options.intra_op_num_threads = threads
         # Idle sessions that spin slow each other threefold on two cores (docs/sources.md, idle threads).
@@ -33,6 +33,8 @@ class OrtRunner:
     def session(self, graph: str) -> ort.InferenceSession:
         """The opened graph."""
         if graph not in self._sessions:
+            if self.in_turn:
+                self._sessions.clear()
             self._sessions[graph] = ort.InferenceSession(
                 str(self.folder / f"{graph}.onnx"), self.options, providers=["CPUExecutionProvider"]
             )

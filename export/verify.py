@@ -108,13 +108,18 @@ def negative_control(run: Run, pipeline: Pipeline, golden: Answer) -> float:
     """Another noise seed must move the chunk. Returns by how much; raises ExportError where it does not."""
     other = pipeline.predict(run, golden.observation, golden.task, seed=golden.seed + 1)
     moved = float(np.abs(other.normalized - golden.prediction.normalized).max())
-    if moved < CONTROL_FACTOR * TOLERANCE_ACTION:
+    return refuse_still(moved, CONTROL_FACTOR * TOLERANCE_ACTION, "another noise seed gives the same chunk")
+
+
+def refuse_still(moved: float, least: float, what: str) -> float:
+    """Raises ExportError where something moved less than it must for a comparison to prove anything."""
+    if moved < least:
         raise ExportError(
             sentence(
-                "another noise seed gives the same chunk, so the comparison proves nothing",
-                expected=f"a difference of at least {CONTROL_FACTOR * TOLERANCE_ACTION:g}",
+                f"{what}, so the comparison proves nothing",
+                expected=f"a difference of at least {least:g}",
                 got=f"{moved:.3g}",
-                do="check that the checkpoint is trained: its action expert ignores the noise",
+                do="check that the checkpoint is trained",
             )
         )
     return moved

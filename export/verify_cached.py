@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from export.verify import CONTROL_FACTOR, TOLERANCE_ACTION, TOLERANCE_STAGE, refuse_short, relative_row
+from export.verify import CONTROL_FACTOR, TOLERANCE_ACTION, TOLERANCE_STAGE, refuse_short, refuse_still, relative_row
 from policy_spec.compare import Row, relative, row
-from policy_spec.errors import AnswerError, ExportError, sentence
+from policy_spec.errors import AnswerError
 from policy_spec.pipeline import Observation, Prepared
 from policy_spec.replay import Replay, Replayed
 from policy_spec.think import ThinkPipeline
@@ -180,7 +180,7 @@ def control_cache(run: CachedRun, replay: Replay, golden: CachedAnswer) -> float
     replay.push(replay.choices[np.arange(before) * STRIDE % len(replay.choices)], 0)
     got = replay.push(golden.tokens[-1:], len(golden.tokens) - 1)
     moved = relative(got, golden.replayed.logits[-1:])
-    return _refuse_still(moved, CONTROL_FACTOR * TOLERANCE_STAGE, "other tokens in the cache give the same logits")
+    return refuse_still(moved, CONTROL_FACTOR * TOLERANCE_STAGE, "other tokens in the cache give the same logits")
 
 
 def control_seed(run: CachedRun, replay: Replay, golden: CachedAnswer) -> float:
@@ -189,17 +189,4 @@ def control_seed(run: CachedRun, replay: Replay, golden: CachedAnswer) -> float:
         return 0.0
     other = cached_answer(run, replay, golden.observation, golden.task, golden.seed + 1, golden.tokens).replayed
     moved = float(np.abs(np.asarray(other.normalized) - golden.replayed.normalized).max())
-    return _refuse_still(moved, CONTROL_FACTOR * TOLERANCE_ACTION, "another noise seed gives the same chunk")
-
-
-def _refuse_still(moved: float, least: float, what: str) -> float:
-    if moved < least:
-        raise ExportError(
-            sentence(
-                f"{what}, so the comparison proves nothing",
-                expected=f"a difference of at least {least:g}",
-                got=f"{moved:.3g}",
-                do="check that the checkpoint is trained",
-            )
-        )
-    return moved
+    return refuse_still(moved, CONTROL_FACTOR * TOLERANCE_ACTION, "another noise seed gives the same chunk")
