@@ -37,7 +37,7 @@ def manifest_of(spec: PolicySpec, **changes: Any) -> Manifest:
         "bracket": 64,
         "horizon": 6,
         "image_attention": "bidirectional",
-        "graphs": {name: GraphFile(g, f"{name}.onnx", 17, f"{name}.onnx.data") for name, g in graphs.items()},
+        "graphs": {name: GraphFile(g, f"{name}.onnx", 17, (f"{name}.onnx.data",)) for name, g in graphs.items()},
         "arm": ("so101", "so100"),
         "plan": (PlanEntry("llm.ffn", 6, "w8a8", "large products", 1234),),
         "parity": (Row("actions", 1e-5, 2e-4, "0.1 at [0]"),),

@@ -86,7 +86,7 @@ def test_a_dynamic_side_counts_once(whole: PolicySpec) -> None:
 def test_a_manifest_keeps_its_variant(spec: PolicySpec) -> None:
     made = manifest_of(spec, mode="think", head="full", new_tokens=131)
     again = Manifest.from_json(made.to_json())
-    assert again == made and again.variant == Variant("think", "full", 131) and again.format == FORMAT == 2
+    assert again == made and again.variant == Variant("think", "full", 131) and again.format == FORMAT == 3
 
 
 def signed(data: dict[str, object]) -> str:
@@ -99,6 +99,17 @@ def test_a_manifest_of_format_1_is_of_a_continuous_bundle(spec: PolicySpec) -> N
     data = {name: value for name, value in data.items() if name not in ("mode", "head", "new_tokens", "sha256")}
     old = Manifest.from_json(signed({**data, "format": 1}))
     assert old.variant == Variant() and old.variant.graphs == GRAPHS and old.format == 1
+
+
+@pytest.mark.parametrize(("stored", "read"), [(None, ()), ("llm.onnx.data", ("llm.onnx.data",))])
+def test_a_graph_of_format_2_has_one_file_of_weights_or_none(
+    spec: PolicySpec, stored: str | None, read: tuple[str, ...]
+) -> None:
+    data = json.loads(manifest_of(spec).to_json())
+    del data["sha256"]
+    data["graphs"]["llm"]["data"] = stored
+    old = Manifest.from_json(signed({**data, "format": 2}))
+    assert old.graphs["llm"].data == read and old.format == 2
 
 
 def test_a_spec_of_format_1_lacks_the_sizes_of_a_cache(spec: PolicySpec) -> None:
