@@ -49,6 +49,8 @@ _FASTEST = (0.20, 0.09, 0.090, 0.44, 0.028, 0.018)
 class Expert:
     """Of one episode; subclasses plan."""
 
+    shaky: tuple[float, ...] = (1.0,)  # of a nudge (nudges.py), that each phase can bear
+
     def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
         assert scene.errand is not None
         self.scene, self.errand, self.floor = scene, scene.errand, arm.floor
@@ -61,6 +63,11 @@ class Expert:
     def act(self, view: View) -> dict[str, float]:
         """Goals of all joints for one period from now: rad, gripper 0..1."""
         return self.stepper.step(view.positions, self.plan(view), self.tool)
+
+    @property
+    def bears(self) -> float:
+        """0..1: how much of a nudge may disturb what `act` said last."""
+        return self.shaky[self.phase]
 
     def plan(self, view: View) -> Place:
         """Where to go now; moves `phase` on, or back."""
@@ -93,6 +100,8 @@ class ReachExpert(Expert):
 class PushExpert(Expert):
     """Goes over to the far side, down, along; up and around again when the object got out of the way."""
 
+    shaky = (1.0, 0.5, 0.4, 0.5)
+
     def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
         super().__init__(arm, scene, seed)
         self.side = np.array([*SIDES[self.errand.side], 0.0])
@@ -104,28 +113,36 @@ class PushExpert(Expert):
             self.goal = middle + self.side * (PUSHED + manner.further)
         low = half_height(self.thing) + 0.004
         start = middle - self.side * (self.thing.size / 2 + manner.beside)
+        lift = self.over(self.here(view), manner.height)
         steps = (
-            Place(self.over(start, manner.height), CROSSWISE, 0.0, manner.speed),
-            Place(self.over(start, low), CROSSWISE, 0.0, manner.care * 1.5),
-            self._along(view, low),
-            Place(self.over(self.here(view), manner.height), CROSSWISE, 0.0, manner.care),
+            self._place(self.over(start, manner.height), manner.speed),
+            self._place(self.over(start, low), manner.care * 1.5),
+            self._place(self._along(view, low), manner.care),
+            self._place(lift, manner.care),
         )
         self._go_on(view, steps[self.phase])
         return steps[self.phase]
 
-    def _along(self, view: View, low: float) -> Place:
-        """Ahead of where it is, on the object's line."""
+    def _place(self, point: Array, speed: float) -> Place:
+        """With the flat of the jaws across the push, or the object rolls off them."""
+        angle = float(np.arctan2(self.side[1], self.side[0])) - self.stepper.way(point)
+        turns = [angle + half * np.pi for half in (-2, -1, 0, 1)]
+        return Place(point, min((t for t in turns if abs(t) < 2.4), key=lambda t: abs(t - CROSSWISE)), 0.0, speed)
+
+    def _along(self, view: View, low: float) -> Array:
+        """Ahead of where it is, a little to the outside of an object that strays from its line."""
+        assert self.goal is not None
         middle, here = self.middle(view), self.here(view)
-        across = (middle - here) - self.side * float((middle - here) @ self.side)
-        point = here + self.side * 0.04 + np.clip(across, -0.02, 0.02)
-        return Place(self.over(point, low), CROSSWISE, 0.0, self.manner.care)
+        astray = _across(middle - self.goal, self.side)
+        across = _across(middle - here, self.side) + np.clip(0.4 * astray, -0.008, 0.008)
+        return self.over(here + self.side * 0.04 + np.clip(across, -0.02, 0.02), low)
 
     def _go_on(self, view: View, place: Place) -> None:
         assert self.goal is not None
         left = float((self.goal - self.middle(view)) @ self.side)
-        across = self.middle(view) - self.here(view)
-        aside = float(np.linalg.norm((across - self.side * float(across @ self.side))[:2]))
-        behind = float(across @ self.side) > 0
+        ahead = self.middle(view) - self.here(view)
+        aside = float(np.linalg.norm(_across(ahead, self.side)[:2]))
+        behind = float(ahead @ self.side) > 0
         if self.phase < 2 and self.at(view, place):
             self.phase += 1
         elif self.phase == 2 and left <= 0:
@@ -134,8 +151,16 @@ class PushExpert(Expert):
             self.phase = 0  # it slid off: around again
 
 
+def _across(way: Array, side: Array) -> Array:
+    """The part of a way [3] across `side`."""
+    part: Array = way - side * float(way @ side)
+    return part
+
+
 class PickExpert(Expert):
     """Goes over it, aligns, down, closes, lifts; again from the start when it slipped."""
+
+    shaky = (1.0, 0.4, 0.0, 0.3)
 
     def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
         super().__init__(arm, scene, seed)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+USUAL = 0.015  # rad, the size for recording: some 4 mm at the gripper, bumps of 2 cm
 STAYS = 0.8  # of a slow drift, from one period to the next
 BUMP_CHANCE = 0.03  # of a bump, each period
 BUMP_PERIODS = (2, 5)  # how long one lasts, at least and at most
@@ -27,8 +28,8 @@ class Nudges:
         self._bump: dict[str, float] = {}
         self._left = 0
 
-    def on(self, goals: Mapping[str, float], grippers: tuple[str, ...]) -> dict[str, float]:
-        """The goals that are sent instead of `goals`."""
+    def on(self, goals: Mapping[str, float], grippers: tuple[str, ...], share: float = 1.0) -> dict[str, float]:
+        """The goals that are sent instead of `goals`; `share` 0..1: how much of a nudge there may be just now."""
         joints = [name for name in goals if name not in grippers]
         fresh = self._rng.normal(0.0, self._size * np.sqrt(1.0 - STAYS**2), len(joints)).tolist()
         self._drift = {n: STAYS * self._drift.get(n, 0.0) + step for n, step in zip(joints, fresh, strict=True)}
@@ -38,4 +39,5 @@ class Nudges:
             self._bump = dict(zip(joints, push, strict=True))
         bump = self._bump if self._left else {}
         self._left = max(0, self._left - 1)
-        return {name: goal + self._drift.get(name, 0.0) + bump.get(name, 0.0) for name, goal in goals.items()}
+        nudge = {name: self._drift[name] + bump.get(name, 0.0) for name in joints}
+        return {name: goal + share * nudge.get(name, 0.0) for name, goal in goals.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sim.metrics import path_length
 from sim.tasks.experts import EXPERTS, Expert
 from sim.tasks.judges import judge_of
-from sim.tasks.nudges import Nudges
+from sim.tasks.nudges import USUAL, Nudges
 from sim.tasks.path import PERIOD_S
 from sim.tasks.table import task_of
 from sim.tasks.view import View, look
@@ -20,6 +20,7 @@ from sim.world import World
 
 TICKS = 10  # goals within one period
 Act = Callable[[View], Mapping[str, float]]
+Nudged = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,17 @@ def expert_of(world: World, seed: int) -> Expert:
     return EXPERTS[errand.kind](world.arm, world.scene, seed)
 
 
-def play(world: World, act: Act, nudges: Nudges | None = None, watch: Callable[[World], None] | None = None) -> Trial:
-    """One episode from the world's present state; `watch` is called before each period."""
+def nudged(world: World, expert: Expert, seed: int, size: float = USUAL) -> Nudged:
+    """Disturbs what `expert` wants, as much as it can bear."""
+    nudges = Nudges(seed, size)
+    return lambda goals: nudges.on(goals, world.robot.grippers, expert.bears)
+
+
+def play(world: World, act: Act, disturb: Nudged | None = None, watch: Callable[[World], None] | None = None) -> Trial:
+    """One episode from the world's present state.
+
+    `disturb` makes of what `act` wants what is sent; `watch` is called before each period.
+    """
     errand = world.scene.errand
     assert errand is not None
     judge, limit = judge_of(world.arm, world.scene), task_of(errand.kind).limit_s
@@ -51,7 +61,7 @@ def play(world: World, act: Act, nudges: Nudges | None = None, watch: Callable[[
             watch(world)
         view = look(world)
         goals = dict(act(view))
-        sent = nudges.on(goals, world.robot.grippers) if nudges is not None else goals
+        sent = disturb(goals) if disturb is not None else goals
         for tick in range(1, TICKS + 1):
             share = tick / TICKS
             world.advance(
