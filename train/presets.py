@@ -48,7 +48,7 @@ class Preset:
 
 
 # Byte-level text and 26 spare tokens: enough for every special token.
-SMALL_VOCABULARY = {"plain_size": 256, "vocab_size": 2752}
+SMALL_VOCABULARY: Any = {"plain_size": 256, "vocab_size": 2752}
 PRESETS = {
     "tiny": Preset(
         layers=4, hidden=64, heads=4, kv_heads=2, head_dim=16, intermediate=128, **SMALL_VOCABULARY,

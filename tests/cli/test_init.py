@@ -192,7 +192,7 @@ def test_a_small_disk_is_refused_before_anything_is_written(tmp_path: Path, monk
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UsageError, match="unknown preset; expected: tiny or mid or molmoact2-full; got: huge"):
+    with pytest.raises(UsageError, match="unknown preset; expected: tiny or sim or mid or molmoact2-full; got: huge"):
         InitOptions(Path("c"), preset="huge")
     with pytest.raises(UsageError, match="unknown robot; expected: so101 or yam; got: r2d2"):
         InitOptions(Path("c"), robot="r2d2")

@@ -128,7 +128,7 @@ def compare(case: Case, model: MolmoAct2, batch: Batch, told: tuple[str, Arrays]
     case.absolute(f"{mode}: flow", flow.detach().numpy(), data[f"flow_per_example_{mode}"], LOSS)
     case.relative(f"{mode}: velocity", velocity.detach().numpy(), data[f"velocity_{mode}"])
     if f"ce_{mode}" in data:
-        ce, z, _ = losses.next_token(hidden, learner.head(), batch.labels)
+        ce, z, _ = losses.next_token(hidden, learner.logits, batch.labels)
         count = float(batch.counts[1])
         total = total + ce / count + 1e-4 * z / count
         for name, got in (("ce", float(ce.detach()) / count), ("z", 1e-4 * float(z.detach()) / count)):

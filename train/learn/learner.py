@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy_spec.image import pooling_index
@@ -47,7 +48,7 @@ class Learner(nn.Module):
             velocity, target = self.velocity(kv, batch, want.insulated)
             flow = losses.flow_sum(velocity, target, batch, self.model.config.mask_action_dim_padding)
         if want.lm:
-            ce, z, right = losses.next_token(hidden, self.head(), batch.labels)
+            ce, z, right = losses.next_token(hidden, self.logits, batch.labels)
         return Sums(flow, ce, z, right)
 
     def context(self, batch: Batch) -> tuple[Tensor, KV]:
@@ -71,8 +72,8 @@ class Learner(nn.Module):
         velocity = self.model.velocity(point.flatten(0, 1), chunks.times.flatten(), context, masks)
         return velocity.unflatten(0, (-1, samples)), target
 
-    def head(self) -> Tensor:
-        """[V, hidden] the rows that say the next token."""
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., hidden] normed -> [..., V]."""
         if self.model.config.text.tie_word_embeddings:
-            return self.model.model.transformer.wte.embedding
-        return self.model.lm_head.weight
+            return F.linear(hidden, self.model.model.transformer.wte.embedding)
+        return self.model.lm_head(hidden)

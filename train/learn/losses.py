@@ -8,14 +8,16 @@ training. Knows nothing of models.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from train.learn.batch import IGNORED, Batch, Chunks
 from train.model.norms import widen
+
+Head = Callable[[Tensor], Tensor]  # hidden states -> logits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,17 +62,18 @@ def flow_per_row(velocity: Tensor, target: Tensor, chunks: Chunks, mask_dims: bo
     return error.flatten(1).mean(1)
 
 
-def next_token(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def next_token(hidden: Tensor, head: Head, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over labelled tokens: cross entropy, logsumexp^2, and how many were right.
 
-    hidden [B, S, width] normed; head [V, width]; labels [B, S]. Only positions before a labelled token meet the head.
+    hidden [B, S, width] normed; head gives logits [..., V]; labels [B, S]. Only positions before a
+    labelled token meet the head.
     """
     wanted = labels[:, 1:]
     places = wanted != IGNORED
     if not bool(places.any()):
-        nothing = hidden.sum() * 0.0 + head.sum() * 0.0  # every parameter stays in the graph
+        nothing = head(hidden[:, :1]).float().sum() * 0.0  # every parameter stays in the graph
         return nothing, nothing, torch.zeros((), device=hidden.device)
-    logits = widen(F.linear(hidden[:, :-1][places], head))
+    logits = widen(head(hidden[:, :-1][places]))
     target = wanted[places]
     log_z = logits.logsumexp(-1)
     ce = log_z - logits.gather(-1, target[:, None]).squeeze(-1)

@@ -42,16 +42,16 @@ class DatasetPart:
     """[[data.datasets]] one dataset of the mixture."""
 
     path: str = ""  # a folder, or owner/name on the hub
-    weight: float = 1.0
+    weight: float = 0.0  # how often it is drawn; 0 in all of them: as often as each has frames
     tag: str = ""  # norm tag of its robot; "": the only one of the checkpoint
     cameras: tuple[str, ...] = ()  # which, in the prompt's order; (): those of the tag
-    frame: str = ""  # joint frame of its states and actions; "": the policy's own
+    frame: str = ""  # joint frame of its states and actions; "": as the dataset says
+    annotated: bool = True  # annotated tasks rather than the frames' own, where there are some
 
     def __post_init__(self) -> None:
         if not self.path:
             raise UsageError(sentence("data.datasets.path", expected="a folder or a hub id"))
-        if not self.weight > 0:
-            raise UsageError(sentence("data.datasets.weight", expected="above 0", got=self.weight))
+        at_least("data.datasets.weight", self.weight, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,11 @@ class Data:
 
     datasets: tuple[DatasetPart, ...] = ()
     shuffle_cameras: bool = False  # another order of cameras in each episode
+    frame: str = ""  # the policy's joint frame, which all are converted to; "": nothing is converted
     text: str = ""  # a .jsonl of questions and answers, with or without pictures
     text_share: float = 0.0  # of the rows of a batch
-    depth: str = ""  # name of the feature that holds depth codes; "": depth_codes
     workers: int = 0  # processes that read ahead; 0: none
-    cache: str = ""  # folder that keeps decoded and resized pictures
-    cache_gb: float = 2.0  # at most, in memory where `cache` names no folder
+    cache: str = ""  # folder that keeps decoded and resized pictures; "": decoded each time
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.text_share <= 1.0:

@@ -101,8 +101,8 @@ def build(kind: type[T], data: Any, where: str) -> T:
 
 def converted(hint: Any, value: Any, where: str) -> Any:
     """A value as its field wants it. Raises UsageError."""
-    if is_dataclass(hint):
-        return build(hint, value, where)  # type: ignore[type-var]
+    if isinstance(hint, type) and is_dataclass(hint):
+        return build(hint, value, where)
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
             raise UsageError(sentence(where, expected="a list", got=repr(value)))

@@ -1,0 +1,60 @@
+"""First values of a model that is trained from nothing: each tensor from the seed and its name alone.
+
+Expert: Xavier, residual outputs smaller with depth, modulations and the last layer 0, as the released code begins; so
+every block begins as the identity. Language model, image encoder, connector: normal with a spread by fan-in (the
+released 0.02 fits one width only). The depth gate begins closed. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policy_spec.config import ModelConfig
+from train.learn.groups import group_of
+
+SPREAD = 0.6  # of fan_in ** -0.5
+TABLE, POSITIONS = 0.05, 0.02
+RESIDUAL = ("attn_out.weight", "ff_out.weight", "attention.wo.weight", "feed_forward.w2.weight")
+EXPERT_RESIDUAL = ("out_proj.weight", "down_proj.weight")
+GATE = "model.action_expert_depth_gate"
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """Draws for one tensor."""
+    return torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+
+
+def first_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, said: Mapping[str, Any], seed: int) -> Tensor:
+    """float32 values of one parameter; `said` is the parsed config.json."""
+    rng = generator(seed, name)
+    if name.startswith(GATE):
+        bias = float(said.get("action_expert_depth_gate_init_bias", -4.0))
+        return torch.full(shape, bias) if name.endswith("bias") else torch.zeros(shape)
+    if len(shape) == 1:
+        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+    if group_of(name) == "expert":
+        return _expert(name, shape, config, rng)
+    if ".wte." in name:
+        return TABLE * torch.randn(shape, generator=rng)
+    if name.endswith("positional_embedding"):
+        return POSITIONS * torch.randn(shape, generator=rng)
+    spread = SPREAD * shape[1] ** -0.5
+    if name.endswith(RESIDUAL):
+        layers = config.vit_layers_run if group_of(name) == "vit" else config.text.num_layers
+        spread *= (2 * layers) ** -0.5
+    return spread * torch.randn(shape, generator=rng)
+
+
+def _expert(name: str, shape: tuple[int, ...], config: ModelConfig, rng: torch.Generator) -> Tensor:
+    if "modulation" in name or name.endswith("final_layer.linear.weight"):
+        return torch.zeros(shape)
+    bound = math.sqrt(6.0 / (shape[0] + shape[1]))
+    if name.endswith(EXPERT_RESIDUAL):
+        bound *= (2 * config.expert.num_layers) ** -0.5
+    return bound * (2.0 * torch.rand(shape, generator=rng) - 1.0)
