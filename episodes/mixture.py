@@ -8,7 +8,7 @@ episode, as in MolmoAct2's training. Knows nothing of normalization, tokens and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,10 @@ class Mixture:
         weights = [part.weight for part in self.parts if part.weight is not None]
         return MixtureStream(self.lengths, weights or None, seed=self._seed, shard=shard, shards=shards)
 
-    def sample(self, place: Place) -> Sample:
-        """Raises DatasetError where there is no such place, or its files are damaged."""
+    def sample(self, place: Place, pictures: Callable[[str], np.ndarray] | None = None) -> Sample:
+        """Raises DatasetError where there is no such place, or its files are damaged. `pictures` gives a camera's picture
+        of that place from elsewhere, where somebody has decoded it already.
+        """
         number, episode, frame = place
         if not 0 <= number < len(self.parts):
             raise DatasetError(sentence("dataset of a mixture", expected=f"0 to {len(self.parts) - 1}", got=number))
@@ -105,7 +107,7 @@ class Mixture:
         chunk, is_pad = chunk_at(actions, frame, part.horizon)
         cameras = self.cameras_of(number, view.row.number)
         return Sample(
-            images=tuple(view.picture(camera, frame) for camera in cameras),
+            images=tuple(pictures(camera) if pictures else view.picture(camera, frame) for camera in cameras),
             cameras=cameras,
             task=view.task_at(frame, part.annotated),
             tag=part.tag,
