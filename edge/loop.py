@@ -88,6 +88,7 @@ class Loop:
         """Records them and tells what changed; for whoever took them from the client."""
         for status in statuses:
             self.parts.recorder.put(to_tick_record(status))
+            self.parts.dataset.hear(status, self.pilot.task)
             before, self.status = self.status, status
             waiting = status.mode == "ready" and status.chunk_seq < 0
             self.waited_ticks += waiting and self.pilot.sent > 0 and not self._holds

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.cameras import Cameras
 from edge.control import Control
 from edge.convert import Float64, to_chunk, to_observation, to_si
+from edge.dataset_recorder import DatasetRecorder, NoDataset
 from edge.predictor import Answer, Job, Predictor
 from edge.recorder import NoRecorder, Recorder
 from edge.schedule import Latency, Motion, Rhythm, call_seed, observe_at, place, steps_made
@@ -53,6 +54,7 @@ class Parts:
     control: Control
     ui: LoopUi
     clock: Callable[[], float] = time.monotonic  # of durations; a simulation in lockstep gives its own
+    dataset: DatasetRecorder | NoDataset = field(default_factory=NoDataset)
 
 
 class Pilot:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from edge.attach import Attach, Handle, open_bridge
-from edge.cameras import check_slots, open_cameras
+from edge.cameras import Cameras, check_slots, open_cameras
 from edge.control import Control, signals
 from edge.convert import check_fit
+from edge.dataset_recorder import DatasetRecorder, NoDataset, Wanted, require_place
 from edge.leaving import Leaving
 from edge.loop import Loop
 from edge.pilot import LoopConfig, Parts
@@ -27,7 +29,7 @@ from edge.start_pose import Start, go_to_start, require_start
 from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
 from episodes.writer import require_free
-from policy_spec.bundle import open_bundle
+from policy_spec.bundle import Bundle, open_bundle
 from policy_spec.errors import sentence
 from policy_spec.frames import Frame, frame
 from policy_spec.in_range import ranges_of
@@ -55,12 +57,7 @@ def run(config: RunConfig, control: Control | None = None, ui: LoopUi | None = N
 def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
     bundle = open_bundle(config.bundle, verify=config.verify)
     tag = bundle.spec.tag(config.norm_tag)
-    bundle.require_arm(config.bridge.robot)
-    check_slots(config.cameras, camera_slots(tag, bundle.manifest.cameras))
-    joint_frame = frame(config.frame, config.half_ranges)
-    rhythm_of(config, tag, 100.0)  # a bad --execute is found before anything is opened
-    if config.record:
-        require_free(config.record)
+    joint_frame = _refuse(config, bundle, tag)
 
     def say(name: str, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that was closed is no reason to stop
@@ -104,9 +101,38 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         control.moving = True  # from here on Ctrl-C is a word, not an exception
         header = make_header(config, bundle.manifest, tag, handle.client.info, session.engine.name)
         recorder = Recorder(config.record, header, lambda text: say("recording", text)) if config.record else None
-        parts = Parts(handle.client, cameras, predictor, joint_frame, recorder or NoRecorder(), control, ui)
+        dataset = _dataset(config, handle, cameras, joint_frame, lambda text: say("dataset", text))
+        stack.callback(dataset.close)
+        parts = Parts(
+            handle.client, cameras, predictor, joint_frame, recorder or NoRecorder(), control, ui, dataset=dataset
+        )
         loop = Loop(_loop_config(config, tag, handle, session), parts)
         return _drive(loop, handle, left, config, start)
+
+
+def _refuse(config: RunConfig, bundle: Bundle, tag: NormTag) -> Frame:
+    """What is wrong with the wishes alone, before anything is opened; the joint frame of the rest. ArmsideError."""
+    bundle.require_arm(config.bridge.robot)
+    check_slots(config.cameras, camera_slots(tag, bundle.manifest.cameras))
+    rhythm_of(config, tag, 100.0)
+    if config.record:
+        require_free(config.record)
+    if config.record_dataset:
+        require_place(config.record_dataset)
+    return frame(config.frame, config.half_ranges)
+
+
+def _dataset(
+    config: RunConfig, handle: Handle, cameras: Cameras, joints: Frame, say: Callable[[str], None]
+) -> DatasetRecorder | NoDataset:
+    """What keeps the run as a LeRobot dataset, if that was asked for."""
+    if config.record_dataset is None:
+        return NoDataset()
+    info = handle.client.info
+    if not info.live:
+        say(f"{info.port} is not live: no episode begins, because the arm follows nothing")
+    wanted = Wanted(config.record_dataset, round(1 / config.dt_s), joints, f"{info.arm}_follower")
+    return DatasetRecorder(wanted, info, lambda: {slot: f.image for slot, f in cameras.newest().items()}, say)
 
 
 def _start(config: RunConfig, handle: Handle, tag: NormTag, joint_frame: Frame) -> Start:
@@ -146,6 +172,7 @@ def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig, start: 
         farewell = left.leave(loop, instead)
         counts = {"chunks": loop.pilot.sent, "refused": loop.pilot.refused, "waited_ticks": loop.waited_ticks}
         parts.recorder.close(EndRecord(time.monotonic(), ending[0].value, f"{ending[1]}; {farewell}", counts))
+    kept = parts.dataset.close()
     late = loop.status.late_ticks if loop.status else 0
     return RunResult(
         reason=ending[0],
@@ -159,6 +186,8 @@ def _drive(loop: Loop, handle: Handle, left: Leaving, config: RunConfig, start: 
         recording=config.record,
         recording_error=parts.recorder.error,
         thoughts=loop.pilot.thoughts.summary(),
+        dataset=kept,
+        dataset_error=parts.dataset.error,
     )
 
 

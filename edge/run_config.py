@@ -37,6 +37,7 @@ class RunConfig:
     dt_s: float = 1 / 30  # between two actions
     duration_s: float | None = None  # None: until told
     record: Path | None = None
+    record_dataset: Path | None = None  # a LeRobot dataset, new or to go on with
     image_format: str = "jpeg"  # of the recording; png keeps every pixel
     threads: int = 0  # 0: the physical cores
     verify: bool = False  # hash every file again
@@ -92,6 +93,7 @@ def make_header(config: RunConfig, manifest: Manifest, tag: NormTag, info: Info,
             "live": info.live,
             "exit_policy": info.exit_policy,
             "calibration": info.calibration,
+            **({} if config.half_ranges is None else {"half_ranges_rad": list(config.half_ranges)}),
         },
     )
 

@@ -73,6 +73,8 @@ class RunResult:
     recording: Path | None = None
     recording_error: str = ""
     thoughts: str = ""  # what the policy generated before it acted, over the run
+    dataset: str = ""  # what became of the dataset, if one was recorded
+    dataset_error: str = ""
 
     @property
     def ok(self) -> bool:

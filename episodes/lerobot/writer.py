@@ -64,8 +64,7 @@ class LeRobotWriter:
                     )
                 )
             return cls(folder, plan, State.read(folder))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DatasetError(sentence(f"{folder}", expected="an empty folder, or a dataset", got="other files"))
+        require_place(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder, plan, State())
 
@@ -73,6 +72,11 @@ class LeRobotWriter:
     def episodes(self) -> int:
         """Whole ones so far."""
         return self._merger.state.episodes
+
+    @property
+    def open_episode(self) -> bool:
+        """One was started and neither saved nor dropped."""
+        return self._draft is not None
 
     @property
     def frames(self) -> int:
@@ -121,6 +125,15 @@ class LeRobotWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def require_place(folder: Path) -> None:
+    """DatasetError where no dataset can be begun, and none of ours goes on: known before anything is recorded."""
+    if (folder / INFO_FILE).is_file():
+        _plan_there(folder)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        do = "choose another folder"
+        raise DatasetError(sentence(f"{folder}", expected="an empty folder, or a dataset", got="other files", do=do))
 
 
 def _plan_there(folder: Path) -> dict[str, Any]:
