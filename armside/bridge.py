@@ -31,9 +31,11 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a start, and the words."""
     from armside.arm_args import add_arm_arguments, add_exit_arguments
+    from armside.scenes import add_scene_argument
 
     parser.epilog = EXAMPLES
     add_arm_arguments(parser, robot="")
+    add_scene_argument(parser)
     add_exit_arguments(parser, "park")
     parser.add_argument("--rate", type=float, metavar="HZ", help="ticks per second (default: 100 for SO, 200 for YAM)")
     parser.add_argument("--speed", type=float, metavar="RAD_PER_S", help="the fastest that any joint is commanded")
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.arm_args import ArmChoice
     from armside.profile import known_ids, resolve, to_bridge_config
     from armside.profile_keys import from_text
+    from armside.scenes import with_scene
     from firmware_bridge.supervisor import serve
     from policy_spec.errors import UsageError, sentence
 
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         black_box=absolute(args.black_box),
     )
     choice = ArmChoice(profile, args.live)
-    config = to_bridge_config(profile, args.live)
+    config = with_scene(to_bridge_config(profile, args.live), args.scene)
     moves = "virtual servos" if choice.simulated else "live" if args.live else "reads only: --live was not given"
     print(f"{config.id}: {config.robot} on {config.port}, {moves}; leaves by: {config.exit_policy}", flush=True)
     print(f"Ctrl-C ends it so; a second one holds. Emergency stop: armside bridge stop {config.id}", flush=True)

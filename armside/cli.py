@@ -17,6 +17,7 @@ from armside import __version__
 # verb -> what it does; the module is armside.<verb> with _ for -, the order is the order of the main job.
 VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
+    "train": "train a checkpoint by a recipe, from LeRobot datasets",
     "plan": "predict what each precision costs on each computer, before exporting",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
@@ -31,7 +32,9 @@ VERBS: dict[str, str] = {
     "home": "move an arm slowly to its home pose",
     "jog": "move single joints slowly, by keys or by numbers",
     "park": "move an arm slowly to its park pose, then torque off",
+    "sim": "the simulated arm at its table: set it up, look at a scene, record experts",
     "run": "run a bundle on an arm, simulated or real",
+    "eval": "play a bundle's policy in simulation and say how often it succeeds",
     "replay": "move an arm, simulated or real, as a recording did",
     "report": "turn a recording into one HTML page: latency, cadence, joints",
     "demo": "do all of it on this computer with a simulated arm",

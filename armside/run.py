@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armside.arm_args import ArmChoice, add_arm_arguments, add_exit_arguments, choose, frame_of
+from armside.scenes import add_scene_argument, find_cameras, task_of, with_scene
 from policy_spec.errors import UsageError, sentence
 
 if TYPE_CHECKING:
+    from edge.attach import Attach
     from edge.run import RunConfig
     from edge.state import RunResult
+    from firmware_bridge.config import BridgeConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder that armside export wrote")
     arm = parser.add_argument_group("the arm", "A bridge of this robot that runs already is used, and goes on.")
     add_arm_arguments(arm)
+    add_scene_argument(arm)
     arm.add_argument(
         "--joint-frame",
         choices=frame_names(),
@@ -59,20 +63,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="png keeps every pixel, so that a prediction can be made again bit for bit (default: jpeg)",
     )
     run_group.add_argument("--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)")
+    run_group.add_argument(
+        "--load",
+        choices=("all", "turn"),
+        default="all",
+        help="graphs in memory: all, or the one that runs, for a board with little memory (slow; default: all)",
+    )
     run_group.add_argument("--verify", action="store_true", help="hash the whole bundle again")
 
 
 def _add_policy_arguments(policy: Any) -> None:
     from edge.policies import ANSWERS, ORDERS
 
-    policy.add_argument("--task", required=True, help="what to do, in plain words")
+    policy.add_argument("--task", help="what to do, in plain words; with --scene what it asks for, unless given")
     policy.add_argument(
         "--camera",
         action="append",
         default=[],
         metavar="SLOT=SOURCE",
-        help="once for each slot of the policy: an index, device, video file, image folder, URL, or test; "
-        "beats the profile's of that slot",
+        help="once for each slot of the policy: an index, device, video file, image folder, URL, test, or of a "
+        "scene sim:front; beats the profile's of that slot",
     )
     policy.add_argument("--norm-tag", metavar="TAG", help="needed where the checkpoint has several")
     policy.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
@@ -106,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.control import Control
     from edge.run import run as run_policy
 
+    args.task = task_of(args)
     refuse_unfit(args)
     choice = choose(args, exit=args.exit, speed=args.speed, max_observation_age_s=args.max_observation_age)
     config = make_config(args, choice)
@@ -127,8 +138,8 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
     frame = frame_of(choice, args.joint_frame)
     return RunConfig(
         bundle=args.bundle,
-        bridge=choice.bridge(),
-        cameras={**choice.profile.cameras, **parse_cameras(args.camera)},
+        bridge=in_scene(choice, args.scene),
+        cameras=find_cameras({**choice.profile.cameras, **parse_cameras(args.camera)}, choice),
         task=args.task,
         frame=frame,
         norm_tag=args.norm_tag,
@@ -139,12 +150,26 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
         record=args.record,
         image_format=args.record_images,
         threads=args.threads,
+        resident=args.load,
         verify=args.verify,
         depth_order=args.depth_order,
         answers=args.answers,
         half_ranges=half_ranges(choice.profile.type, calibration),
         start_pose=StartPose(broken_exit=holding(choice)) if args.start_pose else None,
     )
+
+
+def in_scene(choice: ArmChoice, scene: str | None) -> BridgeConfig | Attach:
+    """The bridge to start, in that scene; or the one that runs, which has its own. UsageError, SimError."""
+    from edge.attach import Attach
+
+    bridge = choice.bridge()
+    if not isinstance(bridge, Attach):
+        return with_scene(bridge, scene)
+    if scene:
+        do = f"leave --scene out, or end that bridge first: armside bridge end {bridge.where}"
+        raise UsageError(sentence(f"the bridge of {bridge.where} runs already with its own scene", got=scene, do=do))
+    return bridge
 
 
 def calibration_of(choice: ArmChoice) -> str | None:
