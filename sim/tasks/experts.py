@@ -7,6 +7,7 @@ opens) varies with its seed. Takes Views; gives goals. Knows nothing of pictures
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from sim.tasks.path import Place, Stepper
 from sim.tasks.view import View
 
 Array = npt.NDArray[np.float64]
+PATIENCE = 25  # periods after which what was begun has got stuck
 CROSSWISE = -np.pi / 2  # turn in which the jaws open to the sides and the camera looks from the front
 
 
@@ -59,10 +61,14 @@ class Expert:
         self.stepper = Stepper(arm)
         self.tool = np.asarray(arm.grasp)
         self.phase = 0
+        self.periods = 0  # since the phase began
 
     def act(self, view: View) -> dict[str, float]:
         """Goals of all joints for one period from now: rad, gripper 0..1."""
-        return self.stepper.step(view.positions, self.plan(view), self.tool)
+        before = self.phase
+        place = self.plan(view)
+        self.periods = self.periods + 1 if self.phase == before else 0
+        return self.stepper.step(view.positions, place, self.tool)
 
     @property
     def bears(self) -> float:
@@ -79,8 +85,20 @@ class Expert:
     def here(self, view: View) -> Array:
         return self.stepper.hold(view.positions, self.tool).point
 
+    def _off(self, view: View, place: Place) -> float:
+        """m beside the line straight down (or up) to `place`."""
+        return float(np.linalg.norm((place.point - self.here(view))[:2]))
+
     def middle(self, view: View) -> Array:
         return view.objects[self.thing.name].position
+
+    def travel(self, view: View, place: Place) -> Place:
+        """`place`, but straight up first where the gripper is low and `place` elsewhere."""
+        here = self.here(view)
+        low = here[2] < self.floor + 0.7 * self.manner.height
+        if low and float(np.linalg.norm((place.point - here)[:2])) > 0.02:
+            return dataclasses.replace(place, point=self.over(here, self.manner.height))
+        return place
 
     def over(self, point: Array, height: float) -> Array:
         """The place `height` m above the table over (or under) `point`."""
@@ -115,7 +133,7 @@ class PushExpert(Expert):
         start = middle - self.side * (self.thing.size / 2 + manner.beside)
         lift = self.over(self.here(view), manner.height)
         steps = (
-            self._place(self.over(start, manner.height), manner.speed),
+            self.travel(view, self._place(self.over(start, manner.height), manner.speed)),
             self._place(self.over(start, low), manner.care * 1.5),
             self._place(self._along(view, low), manner.care),
             self._place(lift, manner.care),
@@ -145,6 +163,8 @@ class PushExpert(Expert):
         behind = float(ahead @ self.side) > 0
         if self.phase < 2 and self.at(view, place):
             self.phase += 1
+        elif self.phase == 1 and (self.periods > PATIENCE or self._off(view, place) > 0.012):
+            self.phase = 0  # it would come down on something
         elif self.phase == 2 and left <= 0:
             self.phase = 3
         elif self.phase == 2 and (not behind or aside > 0.02):
@@ -174,13 +194,19 @@ class PickExpert(Expert):
         low = max(half_height(self.thing), 0.010)
         rise = self.floor + low + 0.09
         steps = (
-            Place(self.over(middle, manner.height), turn, manner.opening, manner.speed),
-            Place(self.over(middle, low), turn, manner.opening, manner.care),
+            self.travel(view, Place(self.over(middle, manner.height), turn, manner.opening, manner.speed)),
+            Place(self.over(middle, self._down(view, low)), turn, manner.opening, manner.care),
             Place(self.over(self.here(view), low), turn, 0.0, manner.care),
             Place(np.array([*self.here(view)[:2], rise]), turn, 0.0, manner.care),
         )
         self._go_on(view, steps[self.phase])
         return steps[self.phase]
+
+    def _down(self, view: View, low: float) -> float:
+        """m above the table: down only while it is over the object, or a jaw lands on it."""
+        here = self.here(view)
+        aside = float(np.linalg.norm((self.middle(view) - here)[:2]))
+        return low if aside < 0.008 else max(low, float(here[2]) - self.floor)
 
     def _turn(self, view: View) -> float:
         """Along an edge of what lies there, as near to CROSSWISE as can be."""
@@ -202,7 +228,7 @@ class PickExpert(Expert):
             self.closed = 0
             if self.at(view, place):
                 self.phase += 1
-            elif self.phase == 1 and aside > 0.02:
+            elif self.phase == 1 and (self.periods > PATIENCE or aside > 0.02):
                 self.phase = 0
         elif self.phase == 2:
             self.closed += 1
