@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from policy_spec.errors import UsageError, sentence
+
 Array = npt.NDArray[Any]
 
 
@@ -29,11 +31,21 @@ class TensorInfo:
     shape: tuple[int, ...]  # graphs.DYNAMIC for a side that each run chooses
 
 
+RESIDENT = ("all", "turn")  # which graphs are in memory: all of them, or the one that runs
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """`threads` 0: one per physical core that this process may use."""
+    """`threads` 0: one per physical core that this process may use. `resident`: one of RESIDENT; in turn, every call
+    opens each graph again, for boards that have no room for all of them and time to wait. Raises UsageError on another.
+    """
 
     threads: int = 0
+    resident: str = RESIDENT[0]
+
+    def __post_init__(self) -> None:
+        if self.resident not in RESIDENT:
+            raise UsageError(sentence("graphs in memory", expected=" or ".join(RESIDENT), got=repr(self.resident)))
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ same memory, so that what writes a few rows of a cache copies nothing. Knows not
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,19 @@ ARENA = {
     "initial_chunk_size_bytes": 1 << 20,
     "max_dead_bytes_per_chunk": -1,
 }
+Reopen = Callable[[str], Any]  # graph name -> session
 _arena = threading.Lock()
 _arena_made = False  # of this process: ONNX Runtime keeps one environment
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BoundGraph:
-    """A session, its one binding, and the buffers behind it; caches apart, which nobody feeds or is given."""
+    """A session, its one binding, and the buffers behind it; caches apart, which nobody feeds or is given.
 
-    session: Any
+    The buffers stay where they are; session and binding come and go where graphs are in memory in turn.
+    """
+
+    session: Any  # None: not in memory
     binding: Any
     inputs: dict[str, Buffer]
     outputs: dict[str, Buffer]
@@ -73,14 +77,18 @@ class Shared:
 class OrtEngine:
     """See engine.Engine. Not safe for two threads at once: Session holds the lock."""
 
-    def __init__(self, graphs: Mapping[str, BoundGraph], caches: Iterable[Buffer], name: str) -> None:
+    def __init__(
+        self, graphs: Mapping[str, BoundGraph], caches: Iterable[Buffer], name: str, reopen: Reopen | None = None
+    ) -> None:
+        """reopen: opens a graph that is not in memory; None: all of them are."""
         self._graphs = dict(graphs)
         self._caches = tuple(caches)
+        self._reopen = reopen
         self.name = name
 
     def run(self, graph: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs one graph. SessionError for a feed that is missing, unknown or of another shape."""
-        bound = self._graphs[graph]
+        bound = self._in_memory(graph)
         if feeds.keys() != bound.inputs.keys():
             raise SessionError(
                 sentence(f"graph {graph}: its inputs", expected=", ".join(bound.inputs), got=", ".join(feeds))
@@ -95,6 +103,16 @@ class OrtEngine:
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise SessionError(sentence(f"graph {graph} failed while running", got=error)) from error
         return {name: buffer.array for name, buffer in bound.outputs.items()}
+
+    def _in_memory(self, graph: str) -> BoundGraph:
+        """The graph, opened; the others make room for it where they are in memory in turn."""
+        bound = self._graphs[graph]
+        if bound.session is None and self._reopen is not None:
+            for other in self._graphs.values():
+                other.session = other.binding = None
+            bound.session = self._reopen(graph)
+            bound.binding = _rebind(bound)
+        return bound
 
     def tensors(self, graph: str) -> tuple[TensorInfo, ...]:
         return self._graphs[graph].tensors
@@ -113,11 +131,18 @@ def open_engine(files: Mapping[str, Path], options: EngineOptions | None = None)
     options = options or EngineOptions()
     threads = options.threads or physical_cores()
     _share_arena()
-    shared, graphs = Shared(), {}
+    shared, graphs = Shared(), dict[str, BoundGraph]()
+    in_turn = options.resident == "turn"
     for graph, path in files.items():
-        session = _open_session(graph, path, threads)
-        graphs[graph] = _bind(graph, session, shared)
-    return OrtEngine(graphs, shared.caches.values(), f"onnxruntime {ort.__version__}, {CPU}, {threads} threads")
+        graphs[graph] = _bind(graph, _open_session(graph, path, threads), shared)
+        if in_turn:  # opened once all the same: a graph that cannot be is refused now
+            graphs[graph].session = graphs[graph].binding = None
+    name = f"onnxruntime {ort.__version__}, {CPU}, {threads} threads" + (", graphs in turn" if in_turn else "")
+
+    def reopen(graph: str) -> Any:
+        return _open_session(graph, files[graph], threads)
+
+    return OrtEngine(graphs, shared.caches.values(), name, reopen if in_turn else None)
 
 
 def _share_arena() -> None:
@@ -176,6 +201,16 @@ def _bind(graph: str, session: Any, shared: Shared) -> BoundGraph:
         binding.bind_ortvalue_output(info.name, (outputs.get(info.name) or caches[info.name]).value)
     infos = tuple(info for info, _ in (*takes.values(), *gives.values()))
     return BoundGraph(session, binding, inputs, outputs, caches, infos)
+
+
+def _rebind(bound: BoundGraph) -> Any:
+    """The binding of a session that was opened again, to the buffers of the first one."""
+    binding = bound.session.io_binding()
+    for node in bound.session.get_inputs():
+        binding.bind_ortvalue_input(node.name, (bound.inputs.get(node.name) or bound.caches[node.name]).value)
+    for node in bound.session.get_outputs():
+        binding.bind_ortvalue_output(node.name, (bound.outputs.get(node.name) or bound.caches[node.name]).value)
+    return binding
 
 
 def _is_cache(info: TensorInfo) -> bool:

@@ -83,6 +83,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
                     config.bundle,
                     norm_tag=config.norm_tag,
                     threads=config.threads or None,
+                    resident=config.resident,
                     options=PolicyOptions(config.depth_order, config.answers),
                 )
             )

@@ -40,6 +40,7 @@ class RunConfig:
     record_dataset: Path | None = None  # a LeRobot dataset, new or to go on with
     image_format: str = "jpeg"  # of the recording; png keeps every pixel
     threads: int = 0  # 0: the physical cores
+    resident: str = "all"  # graphs in memory: all, or the one that runs
     verify: bool = False  # hash every file again
     depth_order: str = ORDERS[0]  # of a think bundle: draft, or as released
     answers: str = ANSWERS[0]  # of a discrete bundle: held to action tokens, or as released

@@ -59,12 +59,14 @@ class Session:
         *,
         norm_tag: str | None = None,
         threads: int | None = None,
+        resident: str = "all",
         verify: bool = False,
         options: PolicyOptions | None = None,
     ) -> Session:
         """Opens a bundle for one robot. `verify` hashes every file again; else remembered hashes count.
 
-        `norm_tag` may be left out where the checkpoint has one. Raises BundleError, SpecError, SessionError.
+        `norm_tag` may be left out where the checkpoint has one. `resident`: one of engine.RESIDENT, which graphs are in
+        memory. Raises BundleError, SpecError, SessionError.
         """
         started = time.monotonic()
         bundle = open_bundle(bundle_path, verify=verify)
@@ -72,7 +74,7 @@ class Session:
         policy = make_policy(bundle, host, options)
         opened = time.monotonic()
         files = {graph: bundle.graph_path(graph) for graph in bundle.manifest.variant.graphs}
-        engine = open_engine(files, EngineOptions(threads or 0))
+        engine = open_engine(files, EngineOptions(threads or 0, resident))
         try:
             check_tensors(bundle, engine)
             warm = time.monotonic()
