@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from episodes.sampling import SHORTEST, Sampler
 from firmware_bridge.client import Info, Status
 from policy_spec.errors import DatasetError
 from policy_spec.frames import Frame as JointFrame
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from episodes.lerobot.writer import LeRobotWriter
 
 Image = npt.NDArray[np.uint8]
-FOLLOWS, WAITS = "running", "ready"  # modes of the bridge
 QUEUE_FRAMES = 64  # about two seconds
-SHORTEST = 5  # frames; what is shorter is no episode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,36 +38,6 @@ class Moment:
     action: npt.NDArray[np.float64]  # [D]
     images: Mapping[str, Image]
     task: str
-
-
-@dataclass(slots=True)
-class Sampler:
-    """Which statuses become frames: those at fps, by the bridge's own ticks, while the arm follows the policy."""
-
-    rate_hz: float
-    fps: int
-    task: str = ""
-    _first: int | None = None  # tick of the episode's first frame
-    _count: int = 0
-
-    def hear(self, status: Status, task: str) -> tuple[bool, bool]:
-        """(an episode ended before this status, this status is a frame)."""
-        ended = self._first is not None and (status.mode not in (FOLLOWS, WAITS) or task != self.task)
-        if ended:
-            self._first = None
-        if self._first is None:
-            if status.mode != FOLLOWS:
-                return ended, False
-            self._first, self._count, self.task = status.tick, 0, task
-        due = self._first + round(self._count * self.rate_hz / self.fps)
-        if status.tick < due:
-            return ended, False
-        self._count += 1
-        return ended, True
-
-    def cut(self) -> None:
-        """The next frame begins an episode."""
-        self._first = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +75,7 @@ class DatasetRecorder:
         """Takes a frame where one is due; never waits for the disk."""
         if self.error:
             return
-        ended, due = self._sampler.hear(status, task)
+        ended, due = self._sampler.hear(status.tick, status.mode, task)
         self._owed = self._owed or ended
         if self._owed:
             self._owed = not self._put(None)
