@@ -18,11 +18,27 @@ SCREEN, NEAREST = 40, 8  # rows of a parity table that are shown whole; of layer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     from policy_spec.graphs import HEADS, MODES
+    from quant.precisions import PRECISIONS
+    from quant.targets import TARGETS
 
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, or a Hugging Face id ORG/NAME")
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder to write")
-    parser.add_argument("--target", default="x86-cpu", help="the computer that runs it (default: x86-cpu)")
-    parser.add_argument("--precision", default="int8", help="fp32 or int8 (default: int8)")
+    parser.add_argument(
+        "--target",
+        default="x86-cpu",
+        metavar="NAME",
+        help=f"the computer that runs it, one of {', '.join(TARGETS)} (default: x86-cpu)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="int8",
+        metavar="NAME",
+        help=f"{', '.join(PRECISIONS)}, or auto: the least loss that fits the target (default: int8; armside plan "
+        "tells what each costs)",
+    )
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="a plan of your own (JSON), by armside plan --write-plan"
+    )
     parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
     parser.add_argument("--cameras", type=int, metavar="N", help="pictures per call (default: the norm tag's)")
     parser.add_argument("--prompt-tokens", type=int, metavar="S", help="longest prompt (default: room for a long task)")
@@ -76,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         fast_tokenizer=args.fast_tokenizer,
         verify=args.verify,
         fresh=args.fresh,
+        plan=args.plan,
     )
     with stages() as progress:
         result = export_bundle(options, progress)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from armside.export_asked import asked
 from armside.fast_files import copy_fast, fast_files
+from armside.plan_choice import Wanted, plan_export
 from armside.prove_bundle import Place, choose_way, prove
 from armside.stream_bundle import Recipe, Written, float_bytes, lazy_graphs, write_bundle
 from armside.variant_words import notes_on, variant_words
@@ -26,7 +27,6 @@ from policy_spec.bundle import BundleWriter
 from policy_spec.compare import Row, table
 from policy_spec.graphs import graph_specs
 from policy_spec.manifest import GraphFile, Manifest, PlanEntry, Source
-from quant.plan import make_plan
 from quant.targets import check_target
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
@@ -46,6 +46,7 @@ class ExportOptions:
     fast_tokenizer: Path | None = None  # a folder; mode discrete needs one, the others take none
     verify: str = "auto"  # one of prove_bundle.WAYS
     fresh: bool = False  # forget what an interrupted export left
+    plan: Path | None = None  # a plan of one's own, in place of a precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
     """
     start = time.monotonic()
     target = check_target(options.target, options.precision)
-    recipe = Recipe(make_plan(options.precision, target.float_type), form=target.form)
     fast = fast_files(options)
     progress("find checkpoint", 0, 1)
     resolved = hub.resolve_checkpoint(options.checkpoint, revision=options.revision)
+    planned = plan_export(resolved.path, options.graphs, Wanted(options.target, options.precision, options.plan))
+    recipe, options = Recipe(planned.plan, form=target.form), replace(options, precision=planned.plan.precision)
     job = build.open_job(resolved.path, options.graphs, progress)
     with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:
         if options.fresh:
@@ -85,7 +87,7 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         proof.golden.save(out.directory)
         source = Source(resolved.source, resolved.revision)
         manifest = make_manifest(options, source, job, written, proof.rows)
-        notes = notes_on(job.spec, manifest, proof.golden, out.directory)
+        notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes)
         write_reports(out.directory, manifest, notes, proof.layers)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)

@@ -14,9 +14,10 @@ from armside.plan_stages import count_checkpoint
 from export.build import GraphOptions
 from quant.auto import Loss, choose
 from quant.fit import check_groups
-from quant.plan import Plan
+from quant.plan import Plan, make_plan
 from quant.plan_file import check_names, check_plan, plan_json, read_plan
 from quant.precisions import AUTO
+from quant.schemes import SCHEMES
 from quant.targets import check_target
 
 
@@ -45,20 +46,20 @@ def plan_export(checkpoint_dir: Path, graphs: GraphOptions, wanted: Wanted) -> P
     """
     target = check_target(wanted.target, wanted.precision)
     notes: tuple[str, ...] = ()
-    counted = count_checkpoint(checkpoint_dir, graphs)
     if wanted.plan_file:
         plan = read_plan(wanted.plan_file, target.float_type)
+        counted = count_checkpoint(checkpoint_dir, graphs)
         check_names(plan, counted.weights)
         check_groups(plan, counted.graphs)
     elif wanted.precision == AUTO:
-        chosen = choose(target, counted.candidates(target), wanted.samples, wanted.loss)
-        plan = chosen.plan
-        notes = (
-            f"--precision auto took {plan.precision}: it {chosen.why}",
-            *(f"passed over: {name}: {why}" for name, why in chosen.passed),
+        chosen = choose(
+            target, count_checkpoint(checkpoint_dir, graphs).candidates(target), wanted.samples, wanted.loss
         )
+        plan, notes = chosen.plan, chosen.words()
     else:
-        plan = counted.plan(wanted.precision, target)
+        plan = make_plan(wanted.precision, target.float_type)
+        if any(SCHEMES[scheme].group for scheme in plan.schemes()):  # counting takes seconds at the full size
+            plan = count_checkpoint(checkpoint_dir, graphs).plan(wanted.precision, target)
     check_plan(plan, target, wanted.samples)
     return Planned(plan, notes)
 

@@ -41,9 +41,9 @@ class Counted:
         """(graph, initializer) of all."""
         return [(graph.name, weight.name) for graph in self.graphs for weight in graph.weights]
 
-    def cost(self, plan: Plan) -> Cost:
-        """What a plan costs here."""
-        return cost_of(plan, self.stages)
+    def cost(self, plan: Plan, target: Target) -> Cost:
+        """What a plan costs on a target."""
+        return cost_of(plan, self.stages, target.form)
 
     def plan(self, precision: str, target: Target) -> Plan:
         """A named precision's plan on a target, its groups fitted to these shapes."""
@@ -55,7 +55,7 @@ class Counted:
         for name in precisions:
             if target.why_refused(name) is None:
                 plan = self.plan(name, target)
-                made.append(Candidate(plan, predict(target, name, self.cost(plan))))
+                made.append(Candidate(plan, predict(target, name, self.cost(plan, target))))
         return made
 
 

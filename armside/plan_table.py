@@ -61,7 +61,7 @@ def _board(counted: Counted, target: Target, asked: Asked) -> Board:
         check_groups(plan, counted.graphs)
         if len(asked.targets) == 1:
             check_plan(plan, target, samples=True)
-        every = [Candidate(plan, predict(target, plan.precision, counted.cost(plan)))]
+        every = [Candidate(plan, predict(target, plan.precision, counted.cost(plan, target)))]
     elif asked.precision == AUTO:
         every = [c for c in every if auto and c.plan.precision == auto.plan.precision]
     elif asked.precision != "all":
@@ -115,12 +115,12 @@ def _board_json(counted: Counted, board: Board) -> dict[str, Any]:
         "auto": auto,
         "why_none": board.why_none,
         "refused": [{"precision": name, "why": why} for name, why in board.refused],
-        "plans": [_row_json(counted, candidate) for candidate in board.rows],
+        "plans": [_row_json(counted, board.target, candidate) for candidate in board.rows],
     }
 
 
-def _row_json(counted: Counted, candidate: Candidate) -> dict[str, Any]:
-    prediction, cost = candidate.prediction, counted.cost(candidate.plan)
+def _row_json(counted: Counted, target: Target, candidate: Candidate) -> dict[str, Any]:
+    prediction, cost = candidate.prediction, counted.cost(candidate.plan, target)
     return {
         "precision": candidate.plan.precision,
         "needs_samples": needs_samples(candidate.plan),

@@ -35,6 +35,11 @@ class Chosen:
     why: str
     passed: tuple[tuple[str, str], ...]  # precision, why not
 
+    def words(self) -> tuple[str, ...]:
+        """For a person, a line each."""
+        first = f"--precision auto took {self.plan.precision}: it {self.why}"
+        return first, *(f"passed over: {name}: {why}" for name, why in self.passed)
+
 
 def choose(target: Target, candidates: Sequence[Candidate], samples: bool, loss: Loss | None = None) -> Chosen:
     """samples: whether there are calibration samples. Raises UsageError where nothing fits, with the smallest."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from quant.count import GraphCount, Product, Weight
 from quant.plan import Plan
 from quant.precisions import FLOATS, FULL
+from quant.rewrite.weight_only import CHANNEL_BLOCK
+from quant.rewrite.work import ORT, QDQ
 from quant.schemes import SCHEMES
 from quant.targets import INT8
 
@@ -58,8 +60,8 @@ class Cost:
         return sum(self.weights.values())
 
 
-def cost_of(plan: Plan, stages: Iterable[Stage]) -> Cost:
-    """The cost of a plan. Raises ExportError where a weight is in no group."""
+def cost_of(plan: Plan, stages: Iterable[Stage], form: str = QDQ) -> Cost:
+    """The cost of a plan whose products are written in `form`. Raises ExportError where a weight is in no group."""
     stages = tuple(stages)
     weights: dict[str, int] = {}
     groups: dict[str, int] = {}
@@ -69,16 +71,18 @@ def cost_of(plan: Plan, stages: Iterable[Stage]) -> Cost:
         base = plan.base(graph.name)
         for weight in graph.weights:
             choice = plan.choice(graph.name, weight.name)
-            size = stored_bytes(weight, choice.scheme, base)
+            size = stored_bytes(weight, choice.scheme, base, form)
             weights[graph.name] = weights.get(graph.name, 0) + size
             groups[choice.group] = groups.get(choice.group, 0) + size
             half += size if ITEM.get(choice.scheme) == 2 else 0
         shared |= {door.name: door.numbers * door.item for door in graph.doors}
     between = max(stage.count.between * ITEM[plan.base(stage.count.name)] for stage in stages)
-    return Cost(tuple(_stage(plan, stage) for stage in stages), weights, groups, half, sum(shared.values()), between)
+    return Cost(
+        tuple(_stage(plan, stage, form) for stage in stages), weights, groups, half, sum(shared.values()), between
+    )
 
 
-def _stage(plan: Plan, stage: Stage) -> StageCost:
+def _stage(plan: Plan, stage: Stage, form: str) -> StageCost:
     count, base = stage.count, plan.base(stage.count.name)
     operations: dict[str, int] = {}
     for product in count.products:
@@ -87,7 +91,7 @@ def _stage(plan: Plan, stage: Stage) -> StageCost:
     read = 0
     for weight in count.weights:
         size = math.prod(weight.shape)
-        stored = stored_bytes(weight, plan.choice(count.name, weight.name).scheme, base)
+        stored = stored_bytes(weight, plan.choice(count.name, weight.name).scheme, base, form)
         read += stored * weight.read // size if size else 0
     doors = sum(door.numbers * door.item for door in count.doors)  # as written: float32 in every precision
     return StageCost(stage.name, count.name, stage.runs, operations, read + doors, stage.note)
@@ -106,17 +110,26 @@ def product_type(plan: Plan, graph: str, product: Product) -> str:
     return INT8 if scheme in SCHEMES and SCHEMES[scheme].activation_bits == 8 else base
 
 
-def stored_bytes(weight: Weight, scheme: str, base: str) -> int:
+def stored_bytes(weight: Weight, scheme: str, base: str, form: str = QDQ) -> int:
     """Bytes of one initializer: numbers and scales of a quantized matrix, the graph's float type for what is none.
 
-    Scales are float32, one for each column, or for each group of rows and column; of a table one for each row.
+    Scales are float32, one for each column, or for each group of rows and column; of a table one for each row. For
+    ONNX Runtime a matrix whose activation stays float is stored in blocks of rows, the last one filled up, and every
+    block has scales.
     """
     size = math.prod(weight.shape)
     if weight.item != 4:
         return size * weight.item  # indices
-    if scheme in FLOATS or scheme not in SCHEMES or len(weight.shape) != 2:
+    row = SCHEMES[scheme]
+    if scheme in FLOATS or len(weight.shape) != 2:
         kind = FULL if weight.island else scheme if scheme in FLOATS and len(weight.shape) > 1 else base
         return size * ITEM[kind]
-    row, (rows, columns) = SCHEMES[scheme], weight.shape
-    scales = math.ceil(rows / row.group) * columns if row.group else rows if weight.table else columns
-    return math.ceil(size * row.weight_bits / 8) + 4 * scales
+    rows, columns = weight.shape
+    if weight.table:
+        return size * row.weight_bits // 8 + 4 * rows
+    group = row.group or (CHANNEL_BLOCK if form == ORT and row.activation_bits == 32 else 0)
+    if not group:
+        return size * row.weight_bits // 8 + 4 * columns
+    blocks = math.ceil(rows / group)
+    filled = blocks * group if form == ORT else rows
+    return math.ceil(filled * columns * row.weight_bits / 8) + 4 * blocks * columns

@@ -21,6 +21,7 @@ from quant.precisions import FLOATS, FULL, PRECISIONS
 from quant.schemes import SCHEMES
 from quant.targets import Target
 
+CUSTOM = "custom"  # the precision of a plan that differs from every named one; nothing is promised of its error
 _KEYS = ("group", "scheme", "reason")
 _LOOKED_UP = (*FLOATS, "int8-weight")  # schemes of a table that rows are taken from
 
@@ -58,14 +59,16 @@ def plan_of(data: object, base: str = FULL, where: str = "the plan") -> Plan:
         )
     precision = str(data.get("precision", ""))
     given = [_choice(entry, where) for entry in data.get("choices", [])]
-    start = make_plan(precision, base) if precision in PRECISIONS else Plan(precision or "custom", (), base)
+    start = make_plan(precision, base) if precision in PRECISIONS else Plan(CUSTOM, (), base)
     named = {c.group for c in given}
     left = [c for c in start.choices if c.group not in named]
     _refuse_gaps(named | {c.group for c in left}, precision, where)
     float_type = data.get("float_type", start.float_type)
     if float_type not in FLOATS:
         raise UsageError(sentence(f"{where}: float_type", expected=f"one of {', '.join(FLOATS)}", got=repr(float_type)))
-    plan = Plan(start.precision, ordered([*given, *left]), float_type)
+    choices = ordered([*given, *left])
+    changed = {(c.group, c.scheme) for c in choices} != {(c.group, c.scheme) for c in start.choices}
+    plan = Plan(CUSTOM if changed or float_type != start.float_type else precision, choices, float_type)
     for graph in EVERY_GRAPH:
         plan.base(graph)  # refuses several float types in one
     return plan

@@ -21,7 +21,7 @@ OPERATORS = frozenset(["DequantizeLinear"])
 NBITS = "MatMulNBits"
 MICROSOFT = "com.microsoft"
 BLOCK_OPSET = 21  # the first whose DequantizeLinear takes blocks and INT4
-_CHANNEL_BLOCK = 128  # MatMulNBits knows only blocks: a channel's scale is repeated for each
+CHANNEL_BLOCK = 128  # MatMulNBits knows only blocks: a channel's scale is repeated for each
 
 
 def rewrite_weight(work: Work, product: Product) -> None:
@@ -54,7 +54,7 @@ def _dequantized(work: Work, product: Product) -> None:
 def _nbits(work: Work, product: Product) -> None:
     node, name, (rows, columns) = product.node, product.name, product.sides
     bits, compute = product.scheme.weight_bits, work.quantized(product)
-    block = product.scheme.group or _CHANNEL_BLOCK
+    block = product.scheme.group or CHANNEL_BLOCK
     blocks = -(-rows // block)
     add = Insert(work.graph, node, "weight_only")
     packed = add.lazy(

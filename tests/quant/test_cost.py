@@ -23,6 +23,7 @@ from quant.roofline import FITS, TIGHT, TOO_BIG, predict, room, stage_time
 from quant.targets import TARGETS, Target
 from train.init_checkpoint import InitOptions, plan
 
+AGX, CPU = TARGETS["agx-orin-64"], TARGETS["x86-cpu"]
 FFN = "model.transformer.blocks.0.mlp.ff_out"
 
 
@@ -110,7 +111,7 @@ PUBLISHED = [
 
 
 def priced(full: Counted, target: Target, plan: Plan) -> tuple[float, float]:
-    prediction = predict(target, plan.precision, full.cost(plan))
+    prediction = predict(target, plan.precision, full.cost(plan, target))
     return prediction.floor * 1e3, prediction.spec * 1e3
 
 
@@ -144,11 +145,11 @@ def test_the_counts_that_the_estimates_start_from(full: Counted) -> None:
 def test_memory_says_what_fits_where(full: Counted) -> None:
     def fits(name: str, precision: str) -> str:
         target = TARGETS[name]
-        return predict(target, precision, full.cost(make_plan(precision, target.float_type))).memory.fits
+        return predict(target, precision, full.cost(make_plan(precision, target.float_type), target)).memory.fits
 
-    stored = full.cost(make_plan("int4", FP16)).stored
-    assert stored == pytest.approx(3.6e9, rel=0.03) and full.cost(make_plan("int4", FULL)).stored < 4.0e9
-    assert full.cost(make_plan("fp16", FP16)).stored == pytest.approx(9.7e9, rel=0.03)
+    stored = full.cost(make_plan("int4", FP16), AGX).stored
+    assert stored == pytest.approx(3.6e9, rel=0.03) and full.cost(make_plan("int4", FULL), CPU).stored < 4.0e9
+    assert full.cost(make_plan("fp16", FP16), AGX).stored == pytest.approx(9.7e9, rel=0.03)
     assert [fits("orin-nano-8", p) for p in ("fp16", "int4")] == [TOO_BIG, FITS]
     assert [fits("agx-orin-64", p) for p in PRECISIONS] == [FITS] * len(PRECISIONS)
     assert fits("orin-nx-16", "int8") == FITS
@@ -157,7 +158,7 @@ def test_memory_says_what_fits_where(full: Counted) -> None:
 
 
 def test_a_processor_holds_float16_twice(full: Counted) -> None:
-    cost = full.cost(make_plan("fp16", FULL))
+    cost = full.cost(make_plan("fp16", FULL), CPU)
     wider = predict(TARGETS["x86-cpu"], "fp16", cost).memory.wider
     assert wider == 2 * cost.half > 1.9 * cost.stored
     assert predict(TARGETS["agx-orin-64"], "fp16", cost).memory.wider == 0
@@ -170,7 +171,7 @@ def test_bytes_are_those_of_a_real_bundle(
     """The account of graphs that were written, group by group, against what was counted before."""
     plan = tiny_counted.plan(precision, TARGETS["x86-cpu"])
     accounts = {a.group: a.bytes for a in apply_plan(tiny_built, tmp_path, plan, lambda *_: None)}
-    counted = tiny_counted.cost(plan).groups
+    counted = tiny_counted.cost(plan, CPU).groups
     for group in ("vision.vit", "vision.projector", "llm.attention", "llm.ffn", "llm.embeddings", "expert.mlp"):
         assert counted[group] == pytest.approx(accounts[group], rel=0.02), group
     assert sum(counted.values()) == pytest.approx(sum(accounts.values()), rel=0.05)
