@@ -30,6 +30,7 @@ class Event:
     steps: int
     total: int  # done in the run, of `all`
     all: int
+    batch: int  # rows of a step
     report: Report | None = None  # of a step
     rows_per_s: float = 0.0  # since the step logged before
     waited: float = 0.0  # share of that time that was spent waiting for data

@@ -144,6 +144,11 @@ class Trainer:
         config, number = self.config, at.stage
         stage = config.stages[number]
         stepper, making = self._prepare(stage, template)
+        if not self.world.leads:
+            self.world.wait()  # the leading process may have pictures to decode
+        opened = self.feed.open(making.spec)
+        if self.world.leads:
+            self.world.wait()
         plan = self.feed.plan(number)
         resumed, before = folders
         if resumed is not None:
@@ -151,7 +156,7 @@ class Trainer:
             plan.restore(at.plan)
         else:
             fill(stepper.learner, self._source(template, before))
-        work = Work(self.feed.open(making.spec), making, Draw(config.run.seed, number))
+        work = Work(opened, making, Draw(config.run.seed, number))
         share = Share(stage.batch, stage.micro_batch, self.world.rank, self.world.size)
         loader = Loader(work, plan, share, stage.augment, config.data.workers)
         try:
@@ -255,7 +260,7 @@ class Telling:
 
     def _event(self, kind: str, done: int, total: int) -> Event:
         name = self.stage.name or self.stage.kind
-        return Event(kind, self.at.stage, name, done, self.stage.steps, total, self.all)
+        return Event(kind, self.at.stage, name, done, self.stage.steps, total, self.all, self.stage.batch)
 
     def _tell(self, event: Event) -> None:
         if self.trainer.world.leads:
