@@ -95,8 +95,8 @@ class Mixture:
         return MixtureStream(self.lengths, weights or None, seed=self._seed, shard=shard, shards=shards)
 
     def sample(self, place: Place, pictures: Callable[[str], np.ndarray] | None = None) -> Sample:
-        """Raises DatasetError where there is no such place, or its files are damaged. `pictures` gives a camera's picture
-        of that place from elsewhere, where somebody has decoded it already.
+        """Raises DatasetError where there is no such place, or its files are damaged. `pictures` gives a camera's
+        picture of that place from elsewhere, where somebody has decoded it already.
         """
         number, episode, frame = place
         if not 0 <= number < len(self.parts):
