@@ -19,12 +19,13 @@ from sim.tasks.table import Task
 
 Array = npt.NDArray[np.float64]
 Random = np.random.Generator
-AREA = ((0.14, 0.29), (-0.16, 0.16))  # m: x and y, the whole of what a perturbed object may stand in
+AREA = ((0.14, 0.28), (-0.16, 0.16))  # m: x and y, where distractors and perturbed objects may stand
 AXIS_X = 0.0388  # m: where an SO arm turns about the vertical
 REACH = (0.115, 0.245)  # m from there
-APART = 0.070  # m between the middles of two objects
+APART = 0.065  # m between the middles of two objects
 CLEAR = 0.050  # m from the line of a push to another object's middle
-TRIES = 4000
+TRIES = 300  # of a whole table
+DRAWS = 30  # of one object on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,12 @@ def place_things(rng: Random, things: tuple[Thing, ...], ground: Ground) -> tupl
 
 
 def _try(rng: Random, things: tuple[Thing, ...], ground: Ground) -> tuple[Thing, ...] | None:
-    """One draw; None where something is in the way."""
+    """One table; None where an object found no room."""
     points: list[Array] = []
-    for number, _ in enumerate(things):
-        point = _point(rng, ground, number)
-        if point is None or any(np.linalg.norm(point - other) < APART for other in points):
-            return None
-        if number and ground.side and _to_way(point, points[0], ground) < CLEAR:
+    for number in range(len(things)):
+        draws = (_point(rng, ground, number) for _ in range(DRAWS))
+        point = next((p for p in draws if p is not None and _free(p, points, ground)), None)
+        if point is None:
             return None
         points.append(point)
     return tuple(
@@ -62,9 +62,15 @@ def _try(rng: Random, things: tuple[Thing, ...], ground: Ground) -> tuple[Thing,
     )
 
 
+def _free(point: Array, others: list[Array], ground: Ground) -> bool:
+    if any(np.linalg.norm(point - other) < APART for other in others):
+        return False
+    return not (others and ground.side) or _to_way(point, others[0], ground) >= CLEAR
+
+
 def _point(rng: Random, ground: Ground, number: int) -> Array | None:
     wide = ground.beyond and number == 0
-    spans = AREA if wide else ground.task.area
+    spans = AREA if wide or number >= ground.task.things else ground.task.area
     point = np.array([rng.uniform(*span) for span in spans])
     inside = all(low <= value <= high for value, (low, high) in zip(point, ground.task.area, strict=True))
     if (wide and inside) or not _in_reach(point):

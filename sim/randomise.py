@@ -17,7 +17,7 @@ import numpy as np
 from policy_spec.errors import SimError, sentence
 from sim.arms import ArmModel
 from sim.models import model_of
-from sim.place_things import AREA, Ground, place_things
+from sim.place_things import Ground, place_things
 from sim.scene import COLOURS, CameraPose, Colour, Errand, Light, Scene, TableTop, Thing
 from sim.tasks.table import Task, task_of
 from sim.tasks.words import WORDS, say
@@ -158,6 +158,3 @@ def _start(rng: Random, arm: ArmModel, ranges: Ranges) -> dict[str, float]:
 def _colour(values: np.ndarray) -> Colour:
     red, green, blue = np.clip(values, 0.0, 1.0).tolist()
     return red, green, blue
-
-
-__all__ = ["AREA", "PERTURBATIONS", "TRAINING", "Ranges", "draw", "with_pictures", "wrong_text"]

@@ -76,7 +76,7 @@ PARTS = (
     Part("gripper", "box", (0.0120, 0.0260, 0.0020), (-0.0025, 0.0340, -0.0350), colour=PLASTIC, touches=False),
     Part("gripper", "box", (0.0110, 0.0040, 0.0110), (-0.0010, 0.0590, -0.0400), colour=DARK, touches=False),
 )
-FRONT = CameraPose("front", (0.56, 0.0, 0.40), (0.19, 0.0, 0.02), fov_deg=45.0)
+FRONT = CameraPose("front", (0.52, 0.0, 0.34), (0.19, 0.0, 0.03), fov_deg=41.0)
 WRIST = CameraPose("wrist", (0.0, 0.066, -0.048), (0.002, 0.0, -0.120), "gripper", (0.0, 1.0, 0.0), fov_deg=75.0)
 
 SO101 = ArmModel(
