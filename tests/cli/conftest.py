@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_once import once
+
 Armside = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -30,16 +32,30 @@ def armside() -> Armside:
 
 @pytest.fixture(scope="session")
 def checkpoint(armside: Armside, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "tiny"
-    done = armside("init", folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+    def make(folder: Path) -> None:
+        done = armside("init", folder)
+        assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "cli-tiny", make)
 
 
 @pytest.fixture(scope="session")
-def bundle(armside: Armside, checkpoint: Path) -> Path:
-    folder = checkpoint.with_name("tiny.bundle")
-    done = armside("export", checkpoint, folder, "--target", "x86-cpu", "--precision", "int8")
-    assert done.returncode == 0, done.stderr
-    assert "verified: " in done.stdout and "peak memory" in done.stdout
-    return folder
+def bundle(armside: Armside, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        done = armside("export", checkpoint, folder, "--target", "x86-cpu", "--precision", "int8")
+        assert done.returncode == 0, done.stderr
+        assert "verified: " in done.stdout and "peak memory" in done.stdout
+
+    return once(tmp_path_factory, "cli-tiny.bundle", make)
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(armside: Armside, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of float32; its checkpoint cannot predict depth, and what was said meanwhile holds no note."""
+
+    def make(folder: Path) -> None:
+        done = armside("export", checkpoint, folder, "--precision", "fp32")
+        assert done.returncode == 0, done.stderr
+        assert "note:" not in done.stdout
+
+    return once(tmp_path_factory, "cli-plain.bundle", make)

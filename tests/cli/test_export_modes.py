@@ -14,35 +14,41 @@ from policy_spec.fast import FastTokenizer
 from policy_spec.fast_fit import FitOptions, fit, save
 from policy_spec.golden import Golden
 from tests.cli.conftest import Armside
+from tests.made_once import once
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deep(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint, said to predict depth."""
-    folder = tmp_path_factory.mktemp("deep") / "checkpoint"
-    shutil.copytree(checkpoint, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "enable_depth_reasoning": True}))
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(checkpoint, folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "enable_depth_reasoning": True}))
+
+    return once(tmp_path_factory, "cli-deep", make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A FAST tokenizer of smooth made-up chunks."""
-    folder, t = tmp_path_factory.mktemp("fast") / "tokenizer", np.linspace(0, 1, 30)[None, :, None]
-    phase = np.random.default_rng(0).uniform(0, 6, (200, 1, 6))
-    save(fit(np.sin(2 * t + phase), FitOptions(codes=512)), folder, {})
-    return folder
+
+    def make(folder: Path) -> None:
+        t, phase = np.linspace(0, 1, 30)[None, :, None], np.random.default_rng(0).uniform(0, 6, (200, 1, 6))
+        save(fit(np.sin(2 * t + phase), FitOptions(codes=512)), folder, {})
+
+    return once(tmp_path_factory, "cli-fast", make)
 
 
-@pytest.fixture(scope="module")
-def think(armside: Armside, deep: Path) -> Path:
-    folder = deep.with_name("think.bundle")
-    done = armside("export", deep, folder, "--mode", "think")
-    assert done.returncode == 0, done.stderr
-    assert "head depth: logits of the depth codes alone; <depth_end> is forced" in done.stdout
-    assert "call: codes chosen alike" in done.stdout and "note:" not in done.stdout
-    return folder
+@pytest.fixture(scope="session")
+def think(armside: Armside, deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        done = armside("export", deep, folder, "--mode", "think")
+        assert done.returncode == 0, done.stderr
+        assert "head depth: logits of the depth codes alone; <depth_end> is forced" in done.stdout
+        assert "call: codes chosen alike" in done.stdout and "note:" not in done.stdout
+
+    return once(tmp_path_factory, "cli-think.bundle", make)
 
 
 def test_what_a_think_bundle_says_of_itself(armside: Armside, think: Path) -> None:

@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from export.build import Built, BuiltCached, GraphOptions, build_graphs, plan_sizes, write_graphs
+from export.build import BuiltCached, GraphOptions, build_graphs, plan_sizes, write_graphs
 from policy_spec.spec import PolicySpec
 from tests.checkpoints import variant
+from tests.made_once import once
 from train.checkpoint import Checkpoint
-
-
-@pytest.fixture(scope="session")
-def built(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build_graphs(tiny_checkpoint, tmp_path_factory.mktemp("graphs") / "full", GraphOptions(), lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +23,20 @@ def deep_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
         config |= {"action_expert_depth_gate": True, "action_expert_depth_gate_per_layer": True}
         config["action_expert_config"] |= {"context_layer_norm": False}
 
-    return variant(tiny_checkpoint, tmp_path_factory.mktemp("deep") / "checkpoint", change)
+    return once(tmp_path_factory, "deep", lambda folder: variant(tiny_checkpoint, folder, change))
 
 
 @pytest.fixture(scope="session")
 def thinking(deep_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Graphs of mode think, written and not verified."""
-    folder, spec = tmp_path_factory.mktemp("thinking"), PolicySpec.from_checkpoint(deep_checkpoint)
-    sizes = plan_sizes(spec, deep_checkpoint / "tokenizer.json", GraphOptions(mode="think"))
-    write_graphs(Checkpoint(deep_checkpoint), spec, sizes, folder, lambda *_: None)
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        spec = PolicySpec.from_checkpoint(deep_checkpoint)
+        sizes = plan_sizes(spec, deep_checkpoint / "tokenizer.json", GraphOptions(mode="think"))
+        write_graphs(Checkpoint(deep_checkpoint), spec, sizes, folder, lambda *_: None)
+
+    return once(tmp_path_factory, "thinking-graphs", make)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.build import Built, GraphOptions, build_graphs
+from export.build import Built
 from export.runner import OrtRunner
 from export.verify import answer
 from policy_spec.graphs import GRAPHS
@@ -16,11 +16,6 @@ from quant.apply import apply_plan
 from quant.plan import make_plan
 from quant.rewrite import OPERATORS, ORT
 from quant.verify import action_rows
-
-
-@pytest.fixture(scope="module")
-def built(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build_graphs(tiny_checkpoint, tmp_path_factory.mktemp("quant") / "full", GraphOptions(), lambda *_: None)
 
 
 def stored(folder: Path) -> int:
