@@ -35,6 +35,8 @@ VERBS: dict[str, str] = {
     "sim": "the simulated arm at its table: set it up, look at a scene, record experts",
     "run": "run a bundle on an arm, simulated or real",
     "eval": "play a bundle's policy in simulation and say how often it succeeds",
+    "convert": "turn recordings of runs into a LeRobot dataset",
+    "data": "look at datasets, make norm_stats.json of them",
     "replay": "move an arm, simulated or real, as a recording did",
     "report": "turn a recording into one HTML page: latency, cadence, joints",
     "demo": "do all of it on this computer with a simulated arm",

@@ -19,7 +19,7 @@ from typing import Any
 from policy_spec.errors import UsageError, sentence
 
 FORMAT, VERSION = "armside-eval", 1
-DONE, TIME, ENDED = "done", "time is over", "ended"
+DONE, FAILED, TIME, ENDED = "done", "failed", "time is over", "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,16 @@ class Case:
     seed: int  # of the scene, held out from training, and of the policy's noise
     condition: Condition = Condition()
 
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def case_of(data: dict[str, Any]) -> Case:
+    """The inverse of Case.to_json."""
+    condition = dict(data["condition"])
+    condition["perturb"] = tuple(condition["perturb"])
+    return Case(str(data["task"]), int(data["seed"]), Condition(**condition))
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -56,8 +66,9 @@ class Outcome:
     success: bool
     seconds: float  # until it was done, or until the end
     path_rad: float  # way of all joints together, grippers left out
-    ending: str  # DONE, TIME, or ENDED and why
+    ending: str  # DONE, FAILED and why, TIME, or ENDED and why
     said: str  # the instruction that the policy was given
+    followed: bool | None = None  # with a wrong word: whether it did what it was told instead
     chunks: int = 0
     refused: int = 0
     clamped_ticks: int = 0  # of the bridge: something was limited
@@ -67,10 +78,7 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Outcome:
-        case = dict(data["case"])
-        condition = dict(case.pop("condition"))
-        condition["perturb"] = tuple(condition["perturb"])
-        return cls(**{**data, "case": Case(**case, condition=Condition(**condition))})
+        return cls(**{**data, "case": case_of(data["case"])})
 
 
 def make_cases(tasks: Sequence[str], conditions: Sequence[Condition], episodes: int, seed: int) -> list[Case]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from armside.eval_cases import DONE, ENDED, TIME
+from armside.eval_cases import DONE, ENDED, FAILED, TIME
 from edge.control import QUIT, Control
 from edge.loop import Loop
 from edge.pilot import LoopConfig, Parts
@@ -25,8 +25,9 @@ from edge.stepped import SteppedCameras, SteppedPredictor, Thinker
 if TYPE_CHECKING:
     from policy_spec.frames import Frame
     from sim.lockstep import Lockstep
+    from sim.tasks.judges import Verdict
 
-LOOKS_PER_S = 20.0  # at whether it is done
+LOOKS_PER_S = 20.0  # of the judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one episode asks for. `done` and `look` are asked in the world's time."""
+    """What one episode asks for. `judge` and `look` are asked in the world's time."""
 
     text: str
     seed: int
     limit_s: float
-    done: Callable[[], bool]
+    judge: Callable[[], Verdict]
     look: Callable[[], Mapping[str, np.ndarray]]  # slot -> uint8 [h, w, 3]
 
 
@@ -76,14 +77,15 @@ class Watcher:
         self._count = 0
         self._at: np.ndarray | None = None
         self.began = rig.now
-        self.done_at: float | None = None
+        self.verdict: Verdict | None = None  # once nothing can change it
+        self.ended = 0.0
         self.path_rad = 0.0
         self.clamped = 0
 
     def tick(self) -> None:
         """After each tick of the bridge."""
         status = self._rig.newest
-        if status is None or self.done_at is not None:
+        if status is None or self.verdict is not None:
             return
         at = status.measured[self._moving]
         if self._at is not None:
@@ -92,8 +94,9 @@ class Watcher:
         self.clamped += bool(status.clamped)
         if self._count % self._every == 0:
             self._show()
-            if self._trial.done():
-                self.done_at = self._rig.now
+            found = self._trial.judge()
+            if found.done:
+                self.verdict, self.ended = found, self._rig.now
                 self._control.say(QUIT)
         self._count += 1
 
@@ -101,7 +104,7 @@ class Watcher:
 def play(
     rig: Lockstep, thinker: Thinker, manner: Manner, trial: Trial, show: Callable[[], None] = lambda: None
 ) -> Played:
-    """Plays until it is done or time is over. `show` is called twenty times a second of the world's time."""
+    """Plays until it is done, well or not, or time is over. `show` is called twenty times a second of its time."""
     control = Control()
     control.moving = True
     predictor: Any = SteppedPredictor(thinker, rig.clock, manner.latency_s)
@@ -123,12 +126,14 @@ def play(
     watcher = Watcher(rig, trial, control, show)
     rig.after_tick = watcher.tick
     reason, text = loop.run()
-    success = watcher.done_at is not None
-    ending = DONE if success else TIME if reason is ExitReason.DURATION else f"{ENDED}: {reason.value}: {text}"
-    end = watcher.done_at if watcher.done_at is not None else rig.now
+    found = watcher.verdict
+    if found is not None:
+        ending = DONE if found.success else f"{FAILED}: {found.reason}"
+    else:
+        ending = TIME if reason is ExitReason.DURATION else f"{ENDED}: {reason.value}: {text}"
     return Played(
-        success=success,
-        seconds=end - watcher.began,
+        success=found is not None and found.success,
+        seconds=(rig.now if found is None else watcher.ended) - watcher.began,
         path_rad=watcher.path_rad,
         ending=ending,
         chunks=loop.pilot.sent,

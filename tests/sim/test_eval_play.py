@@ -14,6 +14,7 @@ from policy_spec.errors import SessionError, UsageError, sentence
 from policy_spec.frames import frame
 from policy_spec.pipeline import Observation, Prediction
 from sim.lockstep import Lockstep
+from sim.tasks.judges import Verdict
 from tests.sim.twin import Twin
 
 FRAME = frame("so101-molmoact2")
@@ -49,7 +50,11 @@ def episode(thinker: Turner, text: str = "turn", manner: Manner = MANNER, limit_
         shade = np.uint8(abs(100 * twin.at["shoulder_pan"]))
         return {slot: np.full((4, 4, 3), shade) for slot in ("wrist", "front", "unused")}
 
-    trial = Trial(text, 7, limit_s, lambda: twin.at["shoulder_pan"] > 0.5, look)
+    def judge() -> Verdict:
+        at = twin.at["shoulder_pan"]
+        return Verdict(True, True) if at > 0.5 else Verdict(True, False, "too far") if at < -1.0 else Verdict()
+
+    trial = Trial(text, 7, limit_s, judge, look)
     with Lockstep(twin) as rig:
         return play(rig, thinker, manner, trial), twin
 
@@ -66,9 +71,11 @@ def test_it_ends_when_it_is_done_and_says_how() -> None:
 
 
 def test_the_other_way_it_never_is() -> None:
-    played, twin = episode(Turner(-5.0), limit_s=2.0)
-    assert not played.success and played.ending == TIME and played.seconds == pytest.approx(2.0, abs=0.05)
-    assert twin.at["shoulder_pan"] < -0.5
+    played, twin = episode(Turner(-5.0), limit_s=1.5)
+    assert not played.success and played.ending == TIME and played.seconds == pytest.approx(1.5, abs=0.05)
+    assert -1.0 < twin.at["shoulder_pan"] < -0.2
+    failed, _ = episode(Turner(-10.0), limit_s=5.0)
+    assert not failed.success and failed.ending == "failed: too far" and failed.seconds < 2.5
 
 
 def test_the_same_again() -> None:
