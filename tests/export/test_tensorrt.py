@@ -9,29 +9,59 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from export.build import Built, BuiltCached
 from policy_spec.graphs import GRAPHS, MOST_NEW_TOKENS, graphs_of
 from quant.apply import apply_plan
-from quant.plan import make_plan
+from quant.plan import Plan, make_plan
+from quant.rewrite import QDQ
+from quant.schemes import SCHEMES
+from quant.statistics import Accumulator, Statistics
+from tests.quant.graphs_by_hand import plan_of
 
 Profile = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 trt: Any = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install tensorrt-rtx")
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8"])
+LLM, EXPERT = ("llm.attention", "llm.ffn"), ("expert.attention", "expert.mlp", "expert.context")
+INT8 = [name for name in SCHEMES if name.startswith("int8-")]
+INT4 = ["int4-g32", "int4-g32-awq", "int4-g32-gptq"]  # 64 columns: of the tiny preset's hidden size
+PLANS: dict[str, Plan] = {
+    **{name: make_plan(name) for name in ("fp32", "fp16", "bf16", "int8", "int8-fast", "int8-weight")},
+    "int8 in fp16": make_plan("int8", "fp16"),
+    **{name: plan_of(name, *LLM, *EXPERT) for name in INT8},
+    **{name: plan_of(name, *LLM, base="fp16") for name in INT4},
+}
+CACHED = ("fp32", "fp16", "int8", "int8-w8a8-hadamard", "int4-g32")
+
+
+def made_up(folder: Path) -> Statistics:
+    """Statistics of random rows for every product: what is built does not depend on them, but schemes want some."""
+    import onnx
+
+    made, rng = Accumulator(gram=True), np.random.default_rng(0)
+    for path in folder.glob("*.onnx"):
+        graph = onnx.load(path, load_external_data=False).graph
+        sides = {t.name: list(t.dims) for t in graph.initializer}
+        for name in {node.input[1] for node in graph.node if node.op_type == "MatMul" and node.input[1] in sides}:
+            made.add(name, rng.standard_normal((8, sides[name][0])).astype(np.float32))
+    return made.done()
+
+
+@pytest.fixture(scope="module", params=list(PLANS))
 def graphs(built: Built, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    folder = tmp_path_factory.mktemp("trt") / request.param
-    apply_plan(built.folder, folder, make_plan(request.param), lambda *_: None)
+    folder = tmp_path_factory.mktemp("trt") / request.param.replace(" ", "-")
+    apply_plan(built.folder, folder, PLANS[request.param], lambda *_: None, made_up(built.folder), QDQ)
     return folder
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8"])
+@pytest.fixture(scope="module", params=CACHED)
 def cached(thought: BuiltCached, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("trt-cached") / request.param
-    apply_plan(thought.folder, folder, make_plan(request.param), lambda *_: None)
+    apply_plan(thought.folder, folder, PLANS[request.param], lambda *_: None, made_up(thought.folder), QDQ)
     return folder
 
 
