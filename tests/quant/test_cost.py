@@ -11,14 +11,15 @@ import onnx_ir as ir
 import pytest
 
 from armside.plan_stages import Counted, count_checkpoint
-from export.build import GraphOptions, build_graphs
+from armside.stream_bundle import account_for
+from export.build import GraphOptions
 from export.emit import Emit
 from export.shape_only import empty_graphs, sizes_of
-from quant.apply import apply_plan
 from quant.cost import Stage, cost_of
 from quant.count import count_graph
 from quant.plan import Plan, make_plan
 from quant.precisions import FP16, FULL, PRECISIONS
+from quant.rewrite import ORT, QDQ, quantize_model
 from quant.roofline import FITS, TIGHT, TOO_BIG, predict, room, stage_time
 from quant.targets import TARGETS, Target
 from train.init_checkpoint import InitOptions, plan
@@ -164,26 +165,18 @@ def test_a_processor_holds_float16_twice(full: Counted) -> None:
     assert predict(TARGETS["agx-orin-64"], "fp16", cost).memory.wider == 0
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "int8-weight", "fp16"])
-def test_bytes_are_those_of_a_real_bundle(
-    tiny_built: Path, tiny_counted: Counted, tmp_path: Path, precision: str
-) -> None:
-    """The account of graphs that were written, group by group, against what was counted before."""
-    plan = tiny_counted.plan(precision, TARGETS["x86-cpu"])
-    accounts = {a.group: a.bytes for a in apply_plan(tiny_built, tmp_path, plan, lambda *_: None)}
-    counted = tiny_counted.cost(plan, CPU).groups
+@pytest.mark.parametrize("form", [ORT, QDQ])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int8-weight", "int4", "fp16"])
+def test_bytes_are_those_of_the_rewritten_graphs(tiny_checkpoint: Path, precision: str, form: str) -> None:
+    """Group by group, against the account that a bundle's manifest gives."""
+    target = replace(CPU, form=form)
+    counted = count_checkpoint(tiny_checkpoint, GraphOptions())
+    plan = counted.plan(precision, target)
+    models = empty_graphs(tiny_checkpoint, counted.spec, counted.sizes)
+    for model in models.values():
+        quantize_model(model, plan, form=form)
+    accounts = {a.group: a.bytes for a in account_for(models, plan)}
+    told = counted.cost(plan, target).groups
     for group in ("vision.vit", "vision.projector", "llm.attention", "llm.ffn", "llm.embeddings", "expert.mlp"):
-        assert counted[group] == pytest.approx(accounts[group], rel=0.02), group
-    assert sum(counted.values()) == pytest.approx(sum(accounts.values()), rel=0.05)
-
-
-@pytest.fixture(scope="module")
-def tiny_built(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cost") / "full"
-    build_graphs(tiny_checkpoint, folder, GraphOptions(), lambda *_: None)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny_counted(tiny_checkpoint: Path) -> Counted:
-    return count_checkpoint(tiny_checkpoint, GraphOptions())
+        assert told[group] == pytest.approx(accounts[group], rel=0.02), group
+    assert sum(told.values()) == pytest.approx(sum(accounts.values()), rel=0.05)
