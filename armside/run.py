@@ -57,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument("--duration", type=float, metavar="S", help="seconds; without it until Ctrl-C")
     run_group.add_argument("--record", metavar="DIR", type=Path, help="record everything there, for armside report")
     run_group.add_argument(
+        "--record-dataset",
+        metavar="DIR",
+        type=Path,
+        help="record a LeRobot dataset there, an episode for each task that is followed; or go on with one (needs the "
+        "data extra)",
+    )
+    run_group.add_argument(
         "--record-images",
         choices=("jpeg", "png"),
         default="jpeg",
@@ -148,6 +155,7 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
         dt_s=1.0 / args.rate,
         duration_s=args.duration,
         record=args.record,
+        record_dataset=args.record_dataset,
         image_format=args.record_images,
         threads=args.threads,
         resident=args.load,
@@ -248,8 +256,12 @@ def say_ending(result: RunResult) -> int:
         print(result.thoughts)
     if result.recording_error:
         print(f"the recording is not whole: {result.recording_error}")
+    if result.dataset:
+        print(f"dataset: {result.dataset}")
+    if result.dataset_error:
+        print(f"the dataset is not whole: {result.dataset_error}")
     if result.recording:
         print(f"next: armside report {shlex.quote(str(result.recording))}")
     if result.reason is ExitReason.INTERRUPT:
         return 130
-    return 0 if result.ok and not result.recording_error else 1
+    return 0 if result.ok and not (result.recording_error or result.dataset_error) else 1

@@ -27,16 +27,20 @@ def begin(root: Path) -> Path:
     return folder
 
 
-def commit(root: Path, files: Sequence[str]) -> None:
-    """Puts the files (relative, in this order) from the folder into place. OSError where the disk says no."""
+def commit(root: Path, files: Sequence[str], durable: bool = True) -> None:
+    """Puts the files (relative, in this order) from the folder into place. OSError where the disk says no.
+
+    `durable`: also after a loss of power, not only of the process; waits for the disk.
+    """
     folder = root / ASIDE
-    for name in files:
-        _sync(folder / name)
     part = folder / f"{READY}.part"
     part.write_text(json.dumps(list(files)))
-    _sync(part)
+    if durable:
+        for file in (*(folder / name for name in files), part):
+            _sync(file)
     os.replace(part, folder / READY)
-    _sync(folder)
+    if durable:
+        _sync(folder)
     recover(root)
 
 

@@ -73,9 +73,9 @@ class State:
 class Merger:
     """Adds drafts, one after another."""
 
-    def __init__(self, root: Path, plan: DatasetPlan, state: State) -> None:
+    def __init__(self, root: Path, plan: DatasetPlan, state: State, durable: bool = True) -> None:
         self.state = state
-        self._root, self._plan = root, plan
+        self._root, self._plan, self._durable = root, plan, durable
         self._schema = frame_schema(plan)
 
     def add(self, draft: Draft) -> int:
@@ -106,7 +106,7 @@ class Merger:
         )
         files += [_named(DATA_PATH, data), TASKS_FILE, _named(EPISODES_PATH, listed), STATS_FILE, OWN_FILE, INFO_FILE]
         self._facts(state)
-        commit.commit(self._root, files)
+        commit.commit(self._root, files, self._durable)
         self.state = state
         return number
 

@@ -39,15 +39,18 @@ class Frame:
 class LeRobotWriter:
     """`start()`, `add(frame)` ..., then `save()` or `drop()`; `close()` at last. Not for several threads."""
 
-    def __init__(self, root: Path, plan: DatasetPlan, state: State) -> None:
+    def __init__(self, root: Path, plan: DatasetPlan, state: State, durable: bool = True) -> None:
         """Use `open`."""
         self.root, self.plan = root, plan
-        self._merger = Merger(root, plan, state)
+        self._merger = Merger(root, plan, state, durable)
         self._draft: Draft | None = None
 
     @classmethod
-    def open(cls, root: Path | str, plan: DatasetPlan) -> LeRobotWriter:
-        """A new dataset in an empty or absent folder, or one of the same plan that goes on. Raises DatasetError."""
+    def open(cls, root: Path | str, plan: DatasetPlan, *, durable: bool = True) -> LeRobotWriter:
+        """A new dataset in an empty or absent folder, or one of the same plan that goes on. Raises DatasetError.
+
+        `durable`: a saved episode also survives a loss of power; what a simulation can make again need not.
+        """
         folder = Path(root)
         commit.recover(folder)
         wanted = json.loads(json.dumps(asdict(plan)))
@@ -63,10 +66,10 @@ class LeRobotWriter:
                         do="record into a folder of its own; armside can train on several datasets",
                     )
                 )
-            return cls(folder, plan, State.read(folder))
+            return cls(folder, plan, State.read(folder), durable)
         require_place(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, plan, State())
+        return cls(folder, plan, State(), durable)
 
     @property
     def episodes(self) -> int:
