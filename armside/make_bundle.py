@@ -78,6 +78,7 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
             out.clear()
         question = asked(resolved.path, options.graphs, options.target, recipe.plan, fast, recipe.stats)
         journal = Journal(out.work, out.directory, question)
+        out.claim()
         build.write_facts(job, out.directory)
         copy_fast(fast, resolved.path, out.directory)
         models = lazy_graphs(job)

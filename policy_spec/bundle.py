@@ -48,7 +48,8 @@ class BundleWriter:
     BundleError. An existing bundle is replaced only with `overwrite`; a folder that is no bundle never is.
 
     With `resume` the folder has one name for all runs, and what an interruption left (a kill, a full disk, anything
-    but a refusal of ours) is there again in the next one; `work` is for notes about it. One run at a time.
+    but a refusal of ours) is there again in the next one; `work` is for notes about it. Until `claim`, which says that
+    it is this run's to go on with, nothing of it is removed. One run at a time.
     """
 
     def __init__(self, path: Path | str, overwrite: bool = False, resume: bool = False) -> None:
@@ -56,11 +57,13 @@ class BundleWriter:
         ending = ".partial" if resume else f".partial-{os.getpid()}"
         self.directory = self.path.with_name(self.path.name + ending)
         self.overwrite, self.resume = overwrite, resume
+        self._mine = True  # nothing was there, or it was claimed
         self._lock: int | None = None  # a handle of the directory: held while somebody writes
 
     def __enter__(self) -> BundleWriter:
         self._refuse_existing()
         _remove_abandoned(self.path)
+        self._mine = not self.directory.exists()
         try:
             self.directory.mkdir(parents=True, exist_ok=self.resume)
             self._lock = os.open(self.directory, os.O_RDONLY)
@@ -83,8 +86,13 @@ class BundleWriter:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def claim(self) -> None:
+        """What an earlier run left is of the same export."""
+        self._mine = True
+
     def clear(self) -> None:
         """Forgets what an earlier run left."""
+        self.claim()
         for entry in self.directory.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -95,7 +103,7 @@ class BundleWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         full = error is not None and _is_full(error)
-        keep = self.resume and error is not None and (full or not isinstance(error, ArmsideError))
+        keep = self.resume and error is not None and (full or not self._mine or not isinstance(error, ArmsideError))
         self._abandon(keep)
         if error is not None and full:
             raise _io_error(self.path, error, self.directory if keep else None) from error
