@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="position, light, wording, distractors, camera, table: those of one list at once; may be given again for "
         "another row; each: every one alone, beside none",
     )
+    what.add_argument("--limit", type=float, default=0.0, metavar="S", help="of an episode (default: the task's own)")
     what.add_argument("--wrong-word", action="store_true", help="say another object or side than the judge wants")
     what.add_argument("--black-camera", action="store_true", help="every picture is black")
     how = parser.add_argument_group("the policy")
@@ -112,6 +113,8 @@ def refuse_unfit(args: argparse.Namespace) -> None:
     if not 0 < args.rate <= 50 or not 0 <= args.latency_ms < 60_000:
         got = f"{args.rate:g} Hz, {args.latency_ms:g} ms"
         raise UsageError(sentence("--rate and --latency-ms", expected="up to 50 Hz, below 60 s", got=got))
+    if not 0 <= args.limit < 3600:
+        raise UsageError(sentence("--limit", expected="seconds, below an hour", got=args.limit))
     if args.video and args.out is None:
         raise UsageError(sentence("--video", expected="--out DIR, where the videos go", got="no --out"))
 
@@ -168,6 +171,7 @@ def settings_of(args: argparse.Namespace, policy: str) -> Settings:
         execute=args.execute,
         rate_hz=args.rate,
         latency_ms=args.latency_ms,
+        limit_s=args.limit,
         threads=args.threads,
     )
 

@@ -49,6 +49,7 @@ class Settings:
     execute: int = 0  # 0: half of a chunk
     rate_hz: float = 1.0 / PERIOD_S  # actions per second
     latency_ms: float = 0.0
+    limit_s: float = 0.0  # of an episode; 0: the task's own
     threads: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Player:
         trial = Trial(
             text=text,
             seed=case.seed,
-            limit_s=task_of(case.task).limit_s,
+            limit_s=self.settings.limit_s or task_of(case.task).limit_s,
             judge=verdict,
             look=lambda: self._pictures(world, case.condition.black_camera),
         )
