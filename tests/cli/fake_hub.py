@@ -68,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
+        path = path.replace("/api/datasets/", "/api/models/").removeprefix("/datasets")  # the same under another name
         for prefix, serve_one in (
             (f"/api/models/{REPO}/revision/", self._info),
             (f"/api/models/{REPO}/tree/", self._tree),
