@@ -36,7 +36,8 @@ def test_in_turn_gives_the_same_chunk_with_one_graph_in_memory(which: str, reque
             assert ("in turn" in session.engine.name) == (resident == "turn")
     for one, other in zip(chunks["all"], chunks["turn"], strict=True):
         assert np.array_equal(one, other)
-    assert not np.array_equal(*chunks["turn"])  # the control: another seed, another chunk
+    first, second = chunks["turn"]
+    assert not np.array_equal(first, second)  # the control: another seed, another chunk
 
 
 def test_another_word_is_refused() -> None:

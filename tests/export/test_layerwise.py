@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from export.build import Built, BuiltCached, GraphOptions, Job, graph_makers, op
 from export.cases import Recorder, cases
 from export.layer_runs import LayeredGraph, LayeredRunner
 from export.layered import Layered, build_layered, compare_bundle
+from export.layers import Layer
 from export.layerwise import Case, FloatGraph, LayerError, check_layers
 from export.runner import OrtRunner
 from export.streamed import streamed_model
@@ -107,13 +108,21 @@ def test_a_layer_that_was_checked_is_not_run_again(walked: Walked, built: Built)
     known: dict[str, Any] = {}
 
     def once(fact: str, find: Callable[[], Any]) -> Any:
-        return known.setdefault(fact, None) or known.update({fact: find()}) or known[fact]
+        if fact not in known:
+            known[fact] = find()
+        return known[fact]
 
     case = next(case for case in walked.cases if case.graph == "llm")
     graph = LayeredGraph(built.folder, "llm")
     first = check_layers(graph, case, once, lambda _: None)
     ran: list[str] = []
-    graph.run_layer = lambda layer, inputs, run=graph.run_layer: ran.append(layer.name) or run(layer, inputs)  # type: ignore[assignment]
+    run = graph.run_layer
+
+    def run_layer(layer: Layer, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        ran.append(layer.name)
+        return run(layer, inputs)
+
+    graph.run_layer = run_layer  # type: ignore[method-assign]
     assert check_layers(graph, case, once, lambda _: None) == first
     assert ran == ["llm"]  # the masks, which nobody remembers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def chain(weights: Weights) -> ir.Model:
         with emit.layer(layer_name("chain.blocks", i)):
             for half in range(2):
                 number = 1 + 2 * i + half
-                x = emit.op("MatMul", x, emit.weight(f"w{number}", (SIDE, SIDE), lambda n=number: weights(n)))
+                x = emit.op("MatMul", x, emit.weight(f"w{number}", (SIDE, SIDE), partial(weights, number)))
             x = emit.out(x)
     return emit.model([(emit.op("Mul", x, emit.scalar(1.0)), "y", ir.DataType.FLOAT, (1, SIDE))])
 
