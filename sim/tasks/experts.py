@@ -23,6 +23,7 @@ from sim.tasks.view import View
 
 Array = npt.NDArray[np.float64]
 PATIENCE = 25  # periods after which what was begun has got stuck
+FURTHEST = 2.66  # rad of turn, either way: what the wrist has
 CROSSWISE = -np.pi / 2  # turn in which the jaws open to the sides and the camera looks from the front
 
 
@@ -34,7 +35,7 @@ class Manner:
     care: float  # m/s near things
     height: float  # m above the table at which it travels
     opening: float  # 0..1 of the gripper before it grips
-    beside: float  # m between the tool and an object's side before a push
+    beside: float  # m between the tool and an object's corner before a push
     further: float  # m that a push goes on beyond what would do
 
     @classmethod
@@ -44,7 +45,7 @@ class Manner:
         return cls(*np.random.default_rng([seed, 11]).uniform(low, high).tolist())
 
 
-_SLOWEST = (0.14, 0.06, 0.070, 0.34, 0.018, 0.008)
+_SLOWEST = (0.14, 0.06, 0.070, 0.34, 0.020, 0.008)
 _FASTEST = (0.20, 0.09, 0.090, 0.44, 0.028, 0.018)
 
 
@@ -130,7 +131,7 @@ class PushExpert(Expert):
         if self.goal is None:
             self.goal = middle + self.side * (PUSHED + manner.further)
         low = half_height(self.thing) + 0.004
-        start = middle - self.side * (self.thing.size / 2 + manner.beside)
+        start = middle - self.side * (0.7 * self.thing.size + manner.beside)  # beside its corners
         lift = self.over(self.here(view), manner.height)
         steps = (
             self.travel(view, self._place(self.over(start, manner.height), manner.speed)),
@@ -145,7 +146,7 @@ class PushExpert(Expert):
         """With the flat of the jaws across the push, or the object rolls off them."""
         angle = float(np.arctan2(self.side[1], self.side[0])) - self.stepper.way(point)
         turns = [angle + half * np.pi for half in (-2, -1, 0, 1)]
-        return Place(point, min((t for t in turns if abs(t) < 2.4), key=lambda t: abs(t - CROSSWISE)), 0.0, speed)
+        return Place(point, min((t for t in turns if abs(t) < FURTHEST), key=lambda t: abs(t - CROSSWISE)), 0.0, speed)
 
     def _along(self, view: View, low: float) -> Array:
         """Ahead of where it is, a little to the outside of an object that strays from its line."""

@@ -73,6 +73,7 @@ class Stepper:
     def arrived(self, positions: Mapping[str, float], place: Place, tool: Array) -> bool:
         """Whether the gripper is where `place` says."""
         here = self.hold(positions, tool)
-        ahead = upright(self.way(place.point), place.turn)[:, 0]
-        straight = float(np.arccos(np.clip(here.attitude[:, 0] @ ahead, -1.0, 1.0)))
-        return float(np.linalg.norm(here.point - place.point)) < ARRIVED and straight < ALIGNED
+        heading = np.arctan2(here.attitude[1, 0], here.attitude[0, 0])  # a hand that leans may still look the right way
+        off = float(heading) - self.way(place.point) - place.turn
+        off = abs((off + np.pi) % (2 * np.pi) - np.pi)
+        return float(np.linalg.norm(here.point - place.point)) < ARRIVED and off < ALIGNED
