@@ -21,7 +21,7 @@ from policy_spec.errors import CameraError, sentence
 Image = npt.NDArray[np.uint8]  # [height, width, 3] RGB
 LONGEST_LINE = 4096
 LARGEST_SIDE = 4096
-TIMEOUT_S = 3.0  # a picture is rendered within a tenth of it, also on a busy machine
+TIMEOUT_S = 8.0  # the first one may have to wait for what draws to be prepared
 GONE = "see whether the simulation still runs; start it again"
 
 

@@ -1,6 +1,6 @@
 """A simulated arm in real time, as a process: `python -m sim.process --robot so101 --scene reach:0 --pictures PATH`.
 
-Virtual servos on a pseudo-terminal whose shafts are a World's joints, and the World's cameras on a local socket. Prints
+Virtual servos on a pseudo-terminal whose shafts are a World's joints; another process draws its cameras. Prints
 one JSON line with the port, then serves until its stdin ends (its parent died or closed it) or SIGTERM. Stdin lines are
 orders as sts/virtual_orders.py has them, and one more: {"do": "scene"} tells objects, joints and the world's time. A
 bridge starts it in place of its own virtual servos (BridgeConfig.twin).
@@ -13,19 +13,20 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from typing import Any
 
-from episodes.picture_link import Image, Request
 from firmware_bridge import robots
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.processes import spawn
 from firmware_bridge.sts import calibration as calibrations
 from firmware_bridge.sts.virtual_orders import obey_line
 from firmware_bridge.sts.virtual_port import VirtualPort
 from policy_spec.errors import ArmsideError
-from sim.picture_server import PictureServer
+from sim.painter_process import HEAD, READY
 from sim.scene_name import scene_of
 from sim.servos import make_bus
 from sim.world import World
@@ -34,12 +35,11 @@ IDLE_S = 0.02  # between two looks at the clock where no host asks: things fall 
 
 
 class Live:
-    """A world that moves as real time does, behind one port; and another in which its moments are drawn."""
+    """A world that moves as real time does, behind one port; its states go to the process that draws."""
 
     def __init__(self, world: World, port: VirtualPort) -> None:
         self.world = world
         self.port = port
-        self._drawn: World | None = None  # of the thread that draws
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -52,15 +52,15 @@ class Live:
     def end(self) -> None:
         self._ended.set()
 
-    def picture(self, request: Request) -> tuple[Image, float]:
-        """Drawn from a copy of this moment, so that the servos never wait for a picture. Raises SimError."""
-        with self.port.lock:
-            now, seconds = self.world.snapshot(), self.world.time
-        if self._drawn is None:
-            self._drawn = World(self.world.robot.name, now.scene)
-        self._drawn.restore(now)
-        size = (request.height, request.width) if request.height and request.width else None
-        return self._drawn.picture(request.camera, size), seconds
+    def tell_states(self, painter: subprocess.Popen[bytes]) -> None:
+        """Answers each of the painter's questions with this moment, until it ends."""
+        assert painter.stdin is not None and painter.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            while painter.stdout.read(1):
+                with self.port.lock:
+                    state, seconds = self.world.snapshot().state, self.world.time
+                painter.stdin.write(HEAD.pack(len(state), seconds) + state.tobytes())
+                painter.stdin.flush()
 
     def obey(self, line: str) -> dict[str, Any]:
         """One order, answered."""
@@ -84,7 +84,7 @@ class Live:
 def main() -> int:
     options = _options()
     try:
-        world = World(options.robot, scene_of(options.scene))
+        world = World(options.robot, scene_of(options.scene, options.robot))
         robot = robots.find(options.robot)
         calibration = calibrations.load(options.calibration, robot.joints) if options.calibration else None
         port = VirtualPort(make_bus(world, robot, calibration=calibration))
@@ -93,27 +93,29 @@ def main() -> int:
         return 1
     # Ctrl-C in the terminal is for whoever runs the arm; the world goes when its owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     live = Live(world, port)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(_gone(options.pictures)))
-    with contextlib.ExitStack() as stack:
-        if options.pictures:
-            stack.enter_context(PictureServer(options.pictures, live.picture))
-        threading.Thread(target=live.run, name="world", daemon=True).start()
-        with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
-            os.write(sys.stdout.fileno(), json.dumps({"port": port.path}).encode() + b"\n")
-        for line in sys.stdin:
-            print(json.dumps(live.obey(line)), flush=True)
-        live.end()
-        port.unplug()
+    if options.pictures:
+        painter = _painter(options)
+        if painter is None:
+            return 1
+        threading.Thread(target=live.tell_states, args=(painter,), name="states", daemon=True).start()
+    threading.Thread(target=live.run, name="world", daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
+        os.write(sys.stdout.fileno(), json.dumps({"port": port.path}).encode() + b"\n")
+    for line in sys.stdin:
+        print(json.dumps(live.obey(line)), flush=True)
+    live.end()
+    port.unplug()
     return 0
 
 
-def _gone(pictures: str) -> int:
-    """Leaves no socket behind; what else there was ends with the process."""
-    if pictures:
-        with contextlib.suppress(OSError):
-            os.unlink(pictures)
-    return 0
+def _painter(options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
+    """The process that draws, its socket bound; None where that cannot be, which it has said."""
+    names = ("--robot", options.robot, "--scene", options.scene, "--pictures", options.pictures)
+    painter = spawn("sim.painter_process", *names)
+    assert painter.stdout is not None
+    return painter if painter.stdout.read(1) == READY else None
 
 
 def _options() -> argparse.Namespace:
