@@ -1,10 +1,12 @@
 """Progress of the command line, on stderr so that stdout stays readable by programs.
 
-On a terminal bars; elsewhere one line for each stage, so that a log shows where it stopped.
+On a terminal bars; elsewhere a line for each stage, so that a log shows where it stopped, and one each half minute of a
+long stage with how much of it is done and about how long the rest will take.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,6 +23,7 @@ from rich.progress import (
 )
 
 Stages = Callable[[str, int, int], None]  # stage, done, total
+SILENCE_S = 30.0  # in a log, at most
 
 
 @contextmanager
@@ -46,7 +49,7 @@ def stages() -> Iterator[Stages]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -63,12 +66,29 @@ def stages() -> Iterator[Stages]:
             bars.update(task, total=1, completed=1)
 
 
-def _lines(console: Console) -> Stages:
-    seen: set[str] = set()
+def _lines(console: Console, clock: Callable[[], float] = time.monotonic) -> Stages:
+    begun: dict[str, tuple[float, int]] = {}  # stage -> when it began, and with how much done
+    said = 0.0
 
     def tell(stage: str, done: int, total: int) -> None:
-        if stage not in seen:
-            seen.add(stage)
+        nonlocal said
+        now = clock()
+        if stage not in begun:
+            begun[stage], said = (now, done), now
             console.print(f"... {stage}", highlight=False)
+        elif now - said >= SILENCE_S and total > done:
+            said = now
+            console.print(
+                f"    {stage}: {done / total:.0%}{_remaining(now, done, total, begun[stage])}", highlight=False
+            )
 
     return tell
+
+
+def _remaining(now: float, done: int, total: int, begun: tuple[float, int]) -> str:
+    """About how long the rest will take, by how long what was done took."""
+    start, first = begun
+    if done <= first:
+        return ""
+    minutes = (now - start) * (total - done) / (done - first) / 60
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
