@@ -6,8 +6,9 @@ file and the second at which it begins. meta/tasks.parquet: task_index, and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from policy_spec.errors import DatasetError, sentence
 
 EPISODES_DIR = "meta/episodes"
 TASKS_FILE = "meta/tasks.parquet"
+VIDEO_COLUMNS = ("chunk_index", "file_index", "from_timestamp")
 TASK_COLUMNS = ("task", "__index_level_0__")  # what pandas calls an index with and without a name
 
 
@@ -31,26 +33,37 @@ def read_index(files: Files, info: DatasetInfo) -> Index:
     videos = tuple(key for key, feature in info.features.items() if feature.dtype == "video")
     wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
     for key in videos:
-        wanted += [f"videos/{key}/chunk_index", f"videos/{key}/file_index", f"videos/{key}/from_timestamp"]
-    rows = []
-    for file in tables:
-        for number, row in enumerate(read_table(file, wanted).to_pylist()):
-            if any(row[name] is None for name in wanted):
-                missing = next(name for name in wanted if row[name] is None)
-                raise DatasetError(sentence(f"{file}: row {number}", expected=f"a value of {missing}", got="none"))
-            rows.append(_episode(row, info, videos, files.name))
+        wanted += [f"videos/{key}/{column}" for column in VIDEO_COLUMNS]
+    rows = [row for file in tables for row in _episodes(file, wanted, info, videos, files.name)]
     return Index(tuple(sorted(rows, key=lambda row: row.number)), read_tasks(files))
 
 
-def _episode(row: Mapping[str, Any], info: DatasetInfo, videos: tuple[str, ...], name: str) -> EpisodeRow:
-    numbers = {"chunk_index": row["data/chunk_index"], "file_index": row["data/file_index"]}
-    parts = {}
-    for key in videos:
-        place = {"chunk_index": row[f"videos/{key}/chunk_index"], "file_index": row[f"videos/{key}/file_index"]}
-        file = fill(info.video_path, name, video_key=key, **place)
-        parts[key] = VideoPart(file, float(row[f"videos/{key}/from_timestamp"]))
-    data_file = fill(info.data_path, name, **numbers)
-    return EpisodeRow(int(row["episode_index"]), int(row["length"]), tuple(map(str, row["tasks"])), data_file, parts)
+def _episodes(
+    file: Path, wanted: list[str], info: DatasetInfo, videos: tuple[str, ...], name: str
+) -> Iterator[EpisodeRow]:
+    """The rows of one file, column by column: there are datasets of 70 000 episodes."""
+    table = read_table(file, wanted)
+    columns = {column: table[column].to_pylist() for column in wanted}
+    for column, values in columns.items():
+        if None in values:
+            what = f"{file}: row {values.index(None)}"
+            raise DatasetError(sentence(what, expected=f"a value of {column}", got="none"))
+
+    @cache
+    def data_file(chunk: int, number: int) -> str:
+        return fill(info.data_path, name, chunk_index=chunk, file_index=number)
+
+    @cache
+    def video_file(key: str, chunk: int, number: int) -> str:
+        return fill(info.video_path, name, video_key=key, chunk_index=chunk, file_index=number)
+
+    for i, number in enumerate(columns["episode_index"]):
+        parts = {}
+        for key in videos:
+            chunk, index, start = (columns[f"videos/{key}/{what}"][i] for what in VIDEO_COLUMNS)
+            parts[key] = VideoPart(video_file(key, chunk, index), float(start))
+        data = data_file(columns["data/chunk_index"][i], columns["data/file_index"][i])
+        yield EpisodeRow(int(number), int(columns["length"][i]), tuple(map(str, columns["tasks"][i])), data, parts)
 
 
 def read_tasks(files: Files) -> dict[int, str]:
