@@ -16,7 +16,7 @@ import numpy as np
 from export import build
 from export.journal import Journal
 from export.layer_runs import LayeredRunner
-from export.layered import build_layered, compare_bundle
+from export.layered import build_layered, compare_bundle, control_seed
 from export.layerwise import LayerError
 from export.runner import OrtRunner
 from export.stream import FOLDER
@@ -91,7 +91,9 @@ def prove(job: build.Job, place: Place, precision: str, way: str, progress: Prog
     layers = compare_bundle(layered, place.bundle, place.journal.once, progress)
     losses = [Row(f"{precision} layer {e.layer}: rms", e.rms, TOLERANCE_LAYER, e.detail) for e in layers]
     refuse_short(losses, f"layers of the {precision} bundle compute something else")
-    golden, rows = prove_bundle(_runner(place.bundle), layered.built, precision, progress)
+    run = _runner(place.bundle)
+    golden, rows = prove_bundle(run, layered.built, precision, progress)
+    control_seed(layered, run)
     return Proof(golden, (*rows, *losses), tuple(layers))
 
 

@@ -24,7 +24,7 @@ from export.verify import CONTROL_FACTOR, TOLERANCE_ACTION, TOLERANCE_STAGE, Ans
 from export.verify_cached import STRIDE, CachedAnswer, cached_answer
 from export.walk import Walk
 from policy_spec.compare import Row
-from policy_spec.pipeline import Pipeline
+from policy_spec.pipeline import Pipeline, Run
 from policy_spec.replay import RIMS, Replay
 
 FEW_TOKENS = 16  # of a discrete answer: what the reference is asked about, not what a policy would say
@@ -51,8 +51,6 @@ def build_layered(job: Job, facts: Path, work: Path, once: Once, progress: Progr
     recorder = Recorder(walk)
     found, prompt = _answer(recorder, pipeline, job)
     ran = cases(recorder, prompt, pipeline.tag.horizon)
-    if found.prediction_moves:
-        _control(walk, recorder, pipeline, found.answer)
     makers = graph_makers(job.checkpoint, job.spec, job.sizes)
 
     def graphs(name: str) -> FloatGraph:
@@ -62,9 +60,9 @@ def build_layered(job: Job, facts: Path, work: Path, once: Once, progress: Progr
     rows = [Row(f"layer {e.layer}: {e.output}", e.relative, TOLERANCE_STAGE, e.detail) for e in errors]
     refuse_short(rows, "layers of the exported graphs do not agree with the reference model")
     common = (facts, config, job.spec, job.sizes)
-    if isinstance(found.answer, CachedAnswer):
-        return Layered(BuiltCached(*common, Replay(pipeline, variant), found.answer, rows), ran)
-    return Layered(Built(*common, pipeline, found.answer, rows), ran)
+    if isinstance(found, CachedAnswer):
+        return Layered(BuiltCached(*common, Replay(pipeline, variant), found, rows), ran)
+    return Layered(Built(*common, pipeline, found, rows), ran)
 
 
 def compare_bundle(layered: Layered, folder: Path, once: Once, progress: Progress) -> list[LayerError]:
@@ -104,23 +102,16 @@ def counting(progress: Progress, stage: str, total: int) -> Callable[[], None]:
     return told
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    answer: Answer | CachedAnswer
-    prediction_moves: bool  # there is a chunk that a seed moves
-
-
-def _answer(recorder: Recorder, pipeline: Pipeline, job: Job) -> tuple[_Found, int]:
+def _answer(recorder: Recorder, pipeline: Pipeline, job: Job) -> tuple[Answer | CachedAnswer, int]:
     """The reference's call, and the tokens of its prompt."""
     seen = golden.observation(pipeline.tag, pipeline.cameras)
     task = golden.task(pipeline, seen)
     prompt = len(pipeline.prepare(seen, task).ids)
     variant = job.sizes.variant
     if not variant.cached:
-        return _Found(answer(recorder, pipeline, seen, task, golden.SEED), True), prompt
+        return answer(recorder, pipeline, seen, task, golden.SEED), prompt
     replay = Replay(pipeline, variant)
-    found = cached_answer(recorder, replay, seen, task, golden.SEED, made_up(replay))
-    return _Found(found, found.replayed.normalized is not None), prompt
+    return cached_answer(recorder, replay, seen, task, golden.SEED, made_up(replay)), prompt
 
 
 def made_up(replay: Replay) -> np.ndarray:
@@ -131,15 +122,20 @@ def made_up(replay: Replay) -> np.ndarray:
     return np.array([start, *(between[i * STRIDE % len(between)] for i in range(count)), end], np.int64)
 
 
-def _control(walk: Walk, recorder: Recorder, pipeline: Pipeline, found: Answer | CachedAnswer) -> None:
-    """Another noise seed must move the reference's chunk, or comparing it proves nothing."""
-    feeds = next(ran.feeds for ran in recorder.ran if ran.graph == "flow")
-    feeds = {name: value for name, value in feeds.items() if name not in ("trajectory", "step")}
-    other = pipeline.denoise(walk.runner, feeds, pipeline.noise(found.seed + 1).copy())
+def control_seed(layered: Layered, run: Run) -> float:
+    """Another noise seed must move the chunk, or comparing it proves nothing: by how much, with the flow of `run` and
+    the reference's K and V. 0 where there is no chunk. Raises ExportError where it does not.
+    """
+    case = next((case for case in layered.cases if case.graph == "flow"), None)
+    found = layered.built.reference
     chunk = found.replayed.normalized if isinstance(found, CachedAnswer) else found.prediction.normalized
-    assert chunk is not None
+    if case is None or chunk is None:
+        return 0.0
+    pipeline = layered.built.replay.pipeline if isinstance(layered.built, BuiltCached) else layered.built.pipeline
+    feeds = {name: value for name, value in case.feeds.items() if name not in ("trajectory", "step")}
+    other = pipeline.denoise(run, feeds, pipeline.noise(found.seed + 1).copy())
     moved = float(np.abs(other - chunk).max())
-    refuse_still(moved, CONTROL_FACTOR * TOLERANCE_ACTION, "another noise seed gives the same chunk")
+    return refuse_still(moved, CONTROL_FACTOR * TOLERANCE_ACTION, "another noise seed gives the same chunk")
 
 
 def _named(once: Once, what: str) -> Once:

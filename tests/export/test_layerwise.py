@@ -15,7 +15,7 @@ from export import golden
 from export.build import Built, BuiltCached, GraphOptions, Job, graph_makers, open_job, write_facts
 from export.cases import Recorder, cases
 from export.layer_runs import LayeredGraph, LayeredRunner
-from export.layered import Layered, build_layered, compare_bundle
+from export.layered import Layered, build_layered, compare_bundle, control_seed
 from export.layers import Layer
 from export.layerwise import Case, FloatGraph, LayerError, check_layers
 from export.runner import OrtRunner
@@ -180,6 +180,17 @@ def test_a_think_checkpoint_is_verified_by_layers(layered: tuple[Layered, Path])
     layers = [f"{part}.{i:02d}" for part in ("llm.blocks", "flow.blocks") for i in range(4)]
     assert names >= {f"layer {layer}" for layer in (*layers, "llm.head", "context", "vision.connector")}
     assert all(row.ok for row in found.built.rows)
+
+
+def test_another_seed_moves_the_chunk_or_nothing_is_proved(layered: tuple[Layered, Path], thinking: Path) -> None:
+    found, _ = layered
+    assert control_seed(found, OrtRunner(thinking, 1)) > 0.1
+
+    def still(graph: str, feeds: Mapping[str, np.ndarray], /) -> Mapping[str, np.ndarray]:
+        return {"next": np.asarray(found.built.reference.replayed.normalized)}  # type: ignore[union-attr]
+
+    with pytest.raises(ExportError, match="another noise seed gives the same chunk"):
+        control_seed(found, still)
 
 
 def test_a_bundle_s_layers_are_compared_and_a_damaged_one_is_worst(
