@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "plan": "predict what each precision costs on each computer, before exporting",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "compare": "tell what one bundle loses against another: by graph, by joint; latency and memory",
     "fast": "fit a tokenizer for discrete actions to your data; measure what it loses and saves",
     "find-port": "tell which port the arm is on: by its adapter, by asking its servos, or by unplugging",
     "setup-motors": "give the servos of a new arm their ids, one at a time",

@@ -1,0 +1,106 @@
+"""The whole of a comparison: both bundles opened, all samples run, timed in turn, memory measured.
+
+Joins policy_spec (bundles), edge (engines) and episodes (observations); no torch, no onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from armside.compare_joints import columns
+from armside.compare_memory import footprint
+from armside.compare_numbers import numbers_json, numbers_of
+from armside.compare_page import Compared
+from armside.compare_run import Result, compare, interleaved, open_side, refuse_different
+from armside.compare_samples import Asked, Sample, samples
+from edge.engine import EngineOptions
+from edge.policies import camera_slots
+from policy_spec.compare import max_abs
+from policy_spec.errors import UsageError, sentence
+from policy_spec.golden import Golden
+
+Progress = Callable[[str, int, int], None]  # (stage, done, total)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What a person asked for."""
+
+    asked: Asked
+    rounds: int = 5
+    norm_tag: str | None = None
+    threads: int = 0
+    resident: str = "all"
+    memory: bool = True
+
+
+def options_of(args: argparse.Namespace) -> CompareOptions:
+    """From the arguments of a verb. Raises UsageError."""
+    if args.samples < 1 or args.rounds < 0:
+        got = f"{args.samples} samples, {args.rounds} rounds"
+        raise UsageError(sentence("samples and rounds", expected="at least 1 and 0", got=got))
+    asked = Asked(args.episodes, args.samples)
+    return CompareOptions(asked, args.rounds, args.norm_tag, args.threads, args.load, not args.no_memory)
+
+
+def compare_bundles(a_path: Path, b_path: Path, options: CompareOptions, progress: Progress) -> Compared:
+    """Raises ArmsideError: bundles that do not open, of different policies, episodes of another robot."""
+    memory = None
+    if options.memory:
+        found = []
+        for number, path in enumerate((a_path, b_path)):
+            progress("measure memory", number, 2)
+            found.append(footprint(path, options.threads, options.resident))
+        memory = found[0], found[1]
+    progress("open the bundles", 0, 1)
+    golden = Golden.load(a_path)
+    tag = options.norm_tag or (golden.tag if options.asked.episodes is None else None)
+    engine = EngineOptions(options.threads, options.resident)
+    a, b = open_side(a_path, tag, engine), open_side(b_path, tag, engine)
+    refuse_different(a, b)
+    slots = camera_slots(a.host.tag, a.bundle.manifest.cameras)
+    on, todo = samples(options.asked, a.host.tag, slots, golden)
+    results: list[Result] = []
+    worst: tuple[float, Sample] | None = None
+    timed: Sample | None = None
+    for number, sample in enumerate(todo):
+        progress("compare", number, options.asked.count)
+        result = compare(a, b, sample, control=number == 0)
+        results.append(result)
+        apart = max_abs(result.normalized[1], result.normalized[0])
+        if worst is None or apart > worst[0]:
+            worst = apart, sample
+        timed = timed or sample
+    assert worst is not None and timed is not None, "a source gives at least one sample"
+    rounds = []
+    if options.rounds:
+        progress("measure latency", 0, 1)
+        rounds = interleaved((a, b), timed, options.rounds)
+    numbers = numbers_of(results, rounds, columns(a.host.tag.tag, a.host.tag.action_dim))
+    names = _names(a_path, b_path)
+    return Compared(names, (a, b), on, numbers, worst[1], memory, b.engine.name)
+
+
+def _names(a: Path, b: Path) -> tuple[str, str]:
+    one, other = a.resolve(), b.resolve()
+    return (one.name, other.name) if one.name != other.name else (str(a), str(b))
+
+
+def result(compared: Compared) -> dict[str, Any]:
+    """For programs."""
+    memory = None if compared.memory is None else [asdict(foot) for foot in compared.memory]
+    return {
+        "format": 1,
+        "a": str(compared.sides[0].path),
+        "b": str(compared.sides[1].path),
+        "precision": [side.bundle.manifest.precision for side in compared.sides],
+        "bytes": [side.bundle.manifest.total_bytes for side in compared.sides],
+        "on": compared.on,
+        "engine": compared.engine,
+        "numbers": numbers_json(compared.numbers),
+        "memory": memory,
+    }
