@@ -19,7 +19,6 @@ from armside.prove_bundle import Place, choose_way, prove
 from armside.stream_bundle import Recipe, Written, float_bytes, lazy_graphs, write_bundle
 from armside.variant_words import notes_on, variant_words
 from export import build, hub
-from export.emit import OPSET
 from export.journal import Journal
 from export.layerwise import LayerError
 from policy_spec.arms import arms_of
@@ -100,7 +99,7 @@ def make_manifest(
     options: ExportOptions, source: Source, job: build.Job, written: Written, rows: tuple[Row, ...]
 ) -> Manifest:
     """Everything but the hashes, which the writer adds."""
-    sizes, files = job.sizes, written.files
+    sizes, files, opsets = job.sizes, written.files, written.opsets
     variant = sizes.variant
     specs = graph_specs(job.spec, sizes.cameras, sizes.bracket, sizes.horizon, variant)
     return Manifest(
@@ -112,7 +111,9 @@ def make_manifest(
         bracket=sizes.bracket,
         horizon=sizes.horizon,
         image_attention=options.graphs.image_attention,
-        graphs={name: GraphFile(spec, f"{name}.onnx", OPSET, tuple(files[name])) for name, spec in specs.items()},
+        graphs={
+            name: GraphFile(spec, f"{name}.onnx", opsets[name], tuple(files[name])) for name, spec in specs.items()
+        },
         mode=variant.mode,
         head=variant.head,
         new_tokens=variant.new_tokens,

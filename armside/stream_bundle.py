@@ -31,6 +31,7 @@ class Written:
     """What `write_bundle` wrote."""
 
     files: Mapping[str, list[str]]  # of each graph, its files of weights
+    opsets: Mapping[str, int]  # of each graph: a scheme may need a newer one
     accounts: list[GroupAccount]
 
 
@@ -63,7 +64,8 @@ def write_bundle(
         quantize_model(model, recipe.plan, recipe.stats, recipe.form)
     _refuse_small_disk(folder, models)
     accounts = account_for(models, recipe.plan)
-    return Written(build.write_models(models, folder, "write weights", progress, journal), accounts)
+    opsets = {name: model.graph.opset_imports[""] for name, model in models.items()}
+    return Written(build.write_models(models, folder, "write weights", progress, journal), opsets, accounts)
 
 
 def account_for(models: Mapping[str, ir.Model], plan: Plan) -> list[GroupAccount]:
