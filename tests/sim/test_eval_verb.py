@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -11,9 +12,11 @@ pytest.importorskip("mujoco")
 pytest.importorskip("torch")  # the small bundle's checkpoint is made by train
 
 from armside.cli import main
+from armside.eval import conditions_of
 from armside.eval_cases import Case, Condition
 from armside.eval_player import Player, Settings, camera_of_slots
-from policy_spec.errors import UsageError
+from armside.eval_pool import Pool
+from policy_spec.errors import SimError, UsageError
 from tests.edge.small_bundle import small_bundle
 from tests.sim.drawing import need_drawing
 
@@ -71,6 +74,23 @@ def test_a_black_camera_and_the_truth_are_other_episodes(bundle: Path) -> None:
         assert black.path_rad != plain.path_rad
 
 
+def test_two_processes_play_what_one_does_and_one_that_dies_is_said() -> None:
+    settings = Settings("expert", limit_s=0.5)
+    cases = [Case("reach", seed) for seed in (3, 4, 5)]
+    with Player(settings) as player:
+        expected = [player.play(case) for case in cases]
+    with Pool(settings, 2) as pool:
+        assert list(pool.play(cases, {})) == expected
+        playing = pool.play(cases, {})
+        next(playing)
+        for process in pool._processes:
+            process.kill()
+        with pytest.raises(SimError, match="a process that plays episodes"):
+            list(playing)
+    with pytest.raises(SimError, match="no-bundle"):
+        Pool(Settings("/no-bundle"), 1)
+
+
 def test_two_policies_are_compared_on_the_same_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from armside.eval_cases import Outcome
     from armside.eval_table import compare, lines_of
@@ -93,6 +113,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     ):
         assert main(["eval", "expert", *words]) == 2 or "dance" in words
         assert why in capsys.readouterr().err
+    conditions = conditions_of(
+        argparse.Namespace(perturb=["each", "light,position"], wrong_word=False, black_camera=False)
+    )
+    assert [one.name for one in conditions][:2] == ["plain", "position"] and conditions[-1].name == "light, position"
     assert camera_of_slots(("front", "wrist"), {}) == {"front": "front", "wrist": "wrist"}
     assert camera_of_slots(("cam0", "cam1"), {"cam1": "sim:front"}) == {"cam0": "front", "cam1": "front"}
     with pytest.raises(UsageError, match="nothing for cam2"):
