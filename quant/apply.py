@@ -6,13 +6,14 @@ bundles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 
-from policy_spec.errors import QuantError, sentence
+from policy_spec.errors import ArmsideError, QuantError, sentence
 from policy_spec.graphs import EVERY_GRAPH
 from quant.plan import Plan
 from quant.rewrite import ORT, original, quantize_model
@@ -50,12 +51,13 @@ def apply_plan(
         model = ir.load(source / f"{name}.onnx")
         stage = f"quantize {name}"
         quantize_model(model, plan, stats, form)
-        ir.save(
-            model,
-            target / f"{name}.onnx",
-            external_data=f"{name}.onnx.data",
-            callback=lambda _tensor, info, stage=stage: progress(stage, info.index + 1, info.total),  # type: ignore[misc]
-        )
+        with _refusals_as_they_are():
+            ir.save(
+                model,
+                target / f"{name}.onnx",
+                external_data=f"{name}.onnx.data",
+                callback=lambda _tensor, info, stage=stage: progress(stage, info.index + 1, info.total),  # type: ignore[misc]
+            )
         count_groups(model, plan, tally)
     _refuse_empty(plan, tally)
     return [
@@ -63,6 +65,18 @@ def apply_plan(
         for choice in plan.choices
         if tally[choice.group][0]
     ]
+
+
+@contextmanager
+def _refusals_as_they_are() -> Iterator[None]:
+    """What a scheme refuses while a weight is written comes wrapped in onnx_ir's own errors: unwrapped here."""
+    try:
+        yield
+    except ir.serde.SerdeError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ArmsideError):
+            cause = cause.__cause__
+        raise cause or error from error
 
 
 def _refuse_empty(plan: Plan, tally: dict[str, list[int]]) -> None:

@@ -1,7 +1,8 @@
 """SmoothQuant: channels of the activation that are large are divided, the weight's rows multiplied by the same.
 
 factor = max|x|^a / max|w|^(1 - a) (Xiao et al. 2022, equation 4). The strength a is searched for each activation by
-the error of the quantized product on the sample; 0 stands for no migration at all. Where the factor goes (a norm's
+the error of the quantized product on the sample, each output channel in its own size, so that one that stands out does
+not hide what the others lose; 0 stands for no migration at all. Where the factor goes (a norm's
 weight, or a Mul) is the graph's business.
 """
 
@@ -17,7 +18,7 @@ from quant.schemes.static import round_static, static_step
 from quant.schemes.token import quantize_per_token
 from quant.statistics import ProductStats
 
-STRENGTHS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+STRENGTHS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 ROWS = 64  # of the sample, for the search
 Round = Callable[[np.ndarray, ProductStats], np.ndarray]
 
@@ -39,11 +40,13 @@ def smoothing(rounded: Round) -> Factor:
     def factor(weight: np.ndarray, stats: ProductStats) -> np.ndarray:
         x = spread(stats.sample, ROWS)
         exact, best = x @ weight, (np.inf, np.ones(len(weight), dtype=np.float32))
+        size = np.abs(exact).max(axis=0) + np.float32(TINY)
         for strength in STRENGTHS:
             tried = migration(weight, stats.largest, strength)
             moved: Quantized = quantize_per_channel(weight * tried[:, None])
             got = rounded(x / tried, divided(stats, tried)) @ dequantize_per_channel(moved)
-            best = min(best, (float(np.square(got - exact).sum(dtype=np.float64)), tried), key=lambda pair: pair[0])
+            lost = float(np.square((got - exact) / size).sum(dtype=np.float64))
+            best = min(best, (lost, tried), key=lambda pair: pair[0])
         return best[1]
 
     return factor

@@ -17,9 +17,9 @@ UP, GATE, DOWN = (f"{BLOCK}.mlp.{part}.weight" for part in ("ff_proj.up", "ff_pr
 QKV = tuple(f"{BLOCK}.self_attn.att_proj.{part}.weight" for part in "qkv")
 
 
-def plan_of(scheme: str, *groups: str, rest: str = "fp32", base: str = "fp32") -> Plan:
-    """The scheme for some groups, `rest` for all others."""
-    choices = [Choice(g.name, scheme if g.name in groups else rest, "for the test") for g in GROUPS]
+def plan_of(scheme: str, *groups: str, base: str = "fp32") -> Plan:
+    """The scheme for some groups, `base` for all others."""
+    choices = [Choice(g.name, scheme if g.name in groups else base, "for the test") for g in GROUPS]
     return Plan(scheme, tuple(choices), base)
 
 
