@@ -39,7 +39,7 @@ VERBS: dict[str, str] = {
     "convert": "turn recordings of runs into a LeRobot dataset",
     "data": "look at datasets, make norm_stats.json of them",
     "replay": "move an arm, simulated or real, as a recording did",
-    "report": "turn a recording into one HTML page: latency, cadence, joints",
+    "report": "turn a recording, or a bundle, into one HTML page: latency, joints; size, errors, plan",
     "demo": "do all of it on this computer with a simulated arm",
     "doctor": "tell what is missing on this machine and what to do",
 }

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(parser)
 
 
-def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
+def add_sample_arguments(parser: argparse._ActionsContainer) -> None:
     """Which samples, and how they are run; `armside report BUNDLE --against` has them too."""
     parser.add_argument(
         "--episodes",

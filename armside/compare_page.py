@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from armside.bundle_page import plan_parts
 from armside.compare_memory import Footprint
 from armside.compare_numbers import Numbers, Spread, worst_joint
 from armside.compare_plots import joints_png, latency_png, layers_png
@@ -44,8 +45,7 @@ def page(c: Compared) -> list[Part]:
         Table(("", "A", "B"), facts(c), left=("A", "B")),
         *error_parts(c),
         *cost_parts(c),
-        Title("Precision plan of B"),
-        plan_table(c.sides[1]),
+        *plan_parts(c.sides[1].bundle.manifest),
     ]
 
 
@@ -188,10 +188,3 @@ def cost_parts(c: Compared) -> list[Part]:
         columns = ("", "after a call", "at the peak", "without a bundle")
         parts += [Title("Memory"), Words(words), Table(columns, rows)]
     return parts
-
-
-def plan_table(side: Side) -> Table:
-    """Each tensor group's scheme, with the reason."""
-    entries = side.bundle.manifest.plan
-    rows = tuple((e.group, e.scheme, str(e.tensors), size(e.bytes), e.reason) for e in entries)
-    return Table(("group", "scheme", "tensors", "stored", "why"), rows, left=("scheme", "why"))

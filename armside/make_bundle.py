@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from armside.bundle_page import PREDICTION, bundle_parts
 from armside.export_asked import asked
 from armside.fast_files import copy_fast, fast_files
+from armside.page import markdown, to_html
 from armside.plan_choice import Wanted, plan_export
 from armside.prove_bundle import Place, choose_way, prove
-from armside.stream_bundle import Recipe, Written, float_bytes, lazy_graphs, write_bundle
-from armside.variant_words import notes_on, variant_words
+from armside.stream_bundle import Recipe, Written, float_bytes, lazy_graphs, write_bundle, write_twin
+from armside.variant_words import notes_on
 from export import build, hub
 from export.journal import Journal
 from export.layerwise import LayerError
 from policy_spec.arms import arms_of
 from policy_spec.bundle import BundleWriter
-from policy_spec.compare import Row, table
+from policy_spec.compare import Row
 from policy_spec.graphs import graph_specs
 from policy_spec.manifest import GraphFile, Manifest, PlanEntry, Source
 from quant.targets import check_target
@@ -83,12 +86,14 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         models = lazy_graphs(job)
         way = choose_way(options.verify, float_bytes(models))
         written = write_bundle(models, recipe, out.directory, journal, progress)
-        proof = prove(job, Place(out.directory, out.work, journal), options.precision, way, progress)
+        twin = write_twin(job, recipe, out.work / "emulated", journal, progress)
+        runnable, odd = twin or (out.directory, ())
+        proof = prove(job, Place(runnable, out.work, journal), options.precision, way, progress)
         proof.golden.save(out.directory)
         source = Source(resolved.source, resolved.revision)
         manifest = make_manifest(options, source, job, written, proof.rows)
-        notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes)
-        write_reports(out.directory, manifest, notes, proof.layers)
+        notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes, *odd)
+        write_reports(out.directory, manifest, notes, proof.layers, planned.prediction)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)
     took = time.monotonic() - start
@@ -124,50 +129,17 @@ def make_manifest(
 
 
 def write_reports(
-    folder: Path, manifest: Manifest, notes: tuple[str, ...], layers: tuple[LayerError, ...] = ()
+    folder: Path,
+    manifest: Manifest,
+    notes: tuple[str, ...],
+    layers: tuple[LayerError, ...] = (),
+    prediction: Mapping[str, Any] | None = None,
 ) -> None:
-    """parity.json for programs, report.md for people."""
+    """parity.json and prediction.json for programs; report.md and report.html for people."""
     (folder / "parity.json").write_text(json.dumps([r.to_json() for r in manifest.parity], indent=1) + "\n")
-    lines = [
-        f"# {manifest.source.name}",
-        "",
-        f"Target {manifest.target}, precision {manifest.precision}, {manifest.cameras} cameras, prompt bracket "
-        f"{manifest.bracket} tokens, horizon {manifest.horizon} steps, image attention {manifest.image_attention}.",
-        "",
-        f"Mode {'; '.join(variant_words(manifest))}.",
-        *(f"\nNote: {note}." for note in notes),
-        "",
-        "## Precision plan",
-        "",
-        "| group | scheme | tensors | MB | why |",
-        "|---|---|---|---|---|",
-        *(f"| {e.group} | {e.scheme} | {e.tensors} | {e.bytes / 1e6:.2f} | {e.reason} |" for e in manifest.plan),
-        "",
-        "## Parity",
-        "",
-        "Graphs against the reference model, then the bundle's own chunk against full precision: the golden case.",
-        "",
-        "```",
-        table(manifest.parity),
-        "```",
-        "",
-        *layer_lines(layers),
-    ]
-    (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
-
-
-def layer_lines(layers: tuple[LayerError, ...]) -> list[str]:
-    """What each layer of the bundle loses by itself, fed what the reference model hands it."""
-    if not layers:
-        return []
-    return [
-        "## Layers",
-        "",
-        "Each layer of the bundle alone, fed what the reference model hands it: its own error, largest difference and",
-        "root mean square, as shares of the reference's.",
-        "",
-        "| layer | worst output | max | rms |",
-        "|---|---|---|---|",
-        *(f"| {e.layer} | {e.output} | {e.relative:.2e} | {e.rms:.2e} |" for e in layers),
-        "",
-    ]
+    if prediction:
+        (folder / PREDICTION).write_text(json.dumps(prediction, indent=1) + "\n")
+    lines = [(e.layer, e.output, e.relative, e.rms) for e in layers]
+    parts = bundle_parts(manifest, notes, lines, prediction)
+    (folder / "report.md").write_text(markdown(parts), encoding="utf-8")
+    (folder / "report.html").write_text(to_html(parts), encoding="utf-8")

@@ -20,7 +20,7 @@ figure { margin: 0 0 1rem; } figcaption { color: #5a6675; font-size: .9rem; }
 table { border-collapse: collapse; margin: .3rem 0 1rem; } th, td { padding: .25rem .8rem; text-align: right; }
 th { font-weight: 600; border-bottom: 1px solid #c9d2dc; } td { border-bottom: 1px solid #eef1f5; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } td { font-variant-numeric: tabular-nums; }
-td.words, th.words { text-align: left; }
+td:not(.words) { white-space: nowrap; } td.words, th.words { text-align: left; } td.words { min-width: 7rem; }
 .scroll { overflow-x: auto; } .row { display: flex; gap: 1rem; flex-wrap: wrap; } .row figure { max-width: 420px; }
 """
 

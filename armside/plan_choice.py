@@ -7,18 +7,19 @@ say why where it was chosen. Joins export (shapes) and quant (plans, targets).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from armside.plan_stages import count_checkpoint
+from armside.plan_stages import Counted, count_checkpoint
 from export.build import GraphOptions
 from quant.auto import Loss, choose
 from quant.fit import check_groups
-from quant.plan import Plan, make_plan
+from quant.plan import Plan
 from quant.plan_file import check_names, check_plan, plan_json, read_plan
 from quant.precisions import AUTO
-from quant.schemes import SCHEMES
-from quant.targets import check_target
+from quant.roofline import predict
+from quant.targets import TARGETS, check_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Planned:
     """The plan, and what a person should know of how it was chosen."""
 
     plan: Plan
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    prediction: dict[str, Any]  # of every target that takes the plan, for the bundle's report
 
 
 def plan_export(checkpoint_dir: Path, graphs: GraphOptions, wanted: Wanted) -> Planned:
@@ -45,23 +47,38 @@ def plan_export(checkpoint_dir: Path, graphs: GraphOptions, wanted: Wanted) -> P
     what counting the checkpoint does.
     """
     target = check_target(wanted.target, wanted.precision)
+    counted = count_checkpoint(checkpoint_dir, graphs)
     notes: tuple[str, ...] = ()
     if wanted.plan_file:
         plan = read_plan(wanted.plan_file, target.float_type)
-        counted = count_checkpoint(checkpoint_dir, graphs)
         check_names(plan, counted.weights)
         check_groups(plan, counted.graphs)
     elif wanted.precision == AUTO:
-        chosen = choose(
-            target, count_checkpoint(checkpoint_dir, graphs).candidates(target), wanted.samples, wanted.loss
-        )
+        chosen = choose(target, counted.candidates(target), wanted.samples, wanted.loss)
         plan, notes = chosen.plan, chosen.words()
     else:
-        plan = make_plan(wanted.precision, target.float_type)
-        if any(SCHEMES[scheme].group for scheme in plan.schemes()):  # counting takes seconds at the full size
-            plan = count_checkpoint(checkpoint_dir, graphs).plan(wanted.precision, target)
+        plan = counted.plan(wanted.precision, target)
     check_plan(plan, target, wanted.samples)
-    return Planned(plan, notes)
+    return Planned(plan, notes, predictions(counted, plan))
+
+
+def predictions(counted: Counted, plan: Plan) -> dict[str, Any]:
+    """One plan on every target that takes its schemes, as JSON: seconds and bytes."""
+    boards = []
+    for target in TARGETS.values():
+        if not any(target.why_refused(scheme) for scheme in plan.schemes()):
+            told = predict(target, plan.precision, counted.cost(plan, target))
+            boards.append(
+                {
+                    "target": target.name,
+                    "floor_s": told.floor,
+                    "floor_by_data_sheet_s": told.spec,
+                    "expected_s": [told.least, told.most],
+                    "stages": [asdict(stage) for stage in told.stages],
+                    "memory": {**asdict(told.memory), "run": told.memory.run},
+                }
+            )
+    return {"format": 1, "kind": "prediction: counted from the graphs' shapes, nothing was timed", "boards": boards}
 
 
 def write_plan(path: Path, plan: Plan) -> None:
