@@ -1,4 +1,4 @@
-"""What the trainer's tests learn from: a checkpoint of a few thousand parameters, and episodes that can be learned by heart."""
+"""What the trainer's tests learn from: a checkpoint of a few thousand parameters, and episodes to learn by heart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from episodes.stream import MixtureStream
 from policy_spec.spec import PolicySpec
 from train.data.loader import OpenRows
 from train.data.rows import ArrayEpisode, ArrayRows, Plan
@@ -35,13 +36,15 @@ def micro_checkpoint(folder: Path, *, depth: bool = False, seed: int = 0) -> Pat
 
 
 def array_rows(episodes: int = 2, length: int = 6, seed: int = 0, depth: bool = False) -> ArrayRows:
-    """Pictures of one colour each, states and chunks that go with them."""
+    """Pictures and states at random, and actions on smooth curves."""
     rng = np.random.default_rng(seed)
     low, high = np.array(ROBOTS["so101"].q01, np.float32), np.array(ROBOTS["so101"].q99, np.float32)
     made = []
     for number in range(episodes):
         images = tuple(rng.integers(0, 256, (length, 20, 24, 3), dtype=np.uint8) for _ in range(2))
-        states, actions = (low + (high - low) * rng.random((length, 6), np.float32) for _ in range(2))
+        states = low + (high - low) * rng.random((length, 6), np.float32)
+        turns = np.arange(length, dtype=np.float32)[:, None] / 30.0 + rng.random(6, np.float32)
+        actions = low + (high - low) * (0.5 + 0.4 * np.sin(6.28 * turns)).astype(np.float32)
         codes = rng.integers(0, 128, (length, 100)) if depth else None
         made.append(ArrayEpisode(images, states, actions, TASKS[number % 2], codes))
     return ArrayRows(made, TAG, HORIZON)
@@ -60,12 +63,13 @@ class ArrayFeed:
     """A Feed over arrays."""
 
     rows: ArrayRows
+    first_only: bool = False  # nothing but the first frame of each episode
 
     def open(self, spec: PolicySpec) -> OpenRows:
         return _Open(self.rows)
 
     def plan(self, stage: int) -> Plan:
-        return self.rows.plan(stage)
+        return MixtureStream([[1] * len(self.rows.episodes)]) if self.first_only else self.rows.plan(stage)
 
 
 def config(checkpoint: Path, out: Path, stage: dict[str, Any], **run: Any) -> Config:

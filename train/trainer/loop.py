@@ -132,6 +132,8 @@ class Trainer:
         self.world.wait()
         if resume:
             compare(self.config, out / CONFIG)
+        if resume and self.world.leads:
+            save.clean(out)
         elif self.world.leads:
             out.mkdir(parents=True, exist_ok=True)
             (out / CONFIG).write_text(text, encoding="utf-8")

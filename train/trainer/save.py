@@ -158,6 +158,12 @@ def publish(folder: Path, out: Path) -> Path:
     return final
 
 
+def clean(out: Path) -> None:
+    """Removes what a killed process was writing."""
+    for folder in out.glob("*.partial-*"):
+        shutil.rmtree(folder)
+
+
 def _forget(out: Path, keep: int) -> None:
     """Removes older steps than the last `keep`; the ends of stages stay."""
     for folder in saved(out)[:-keep]:
