@@ -13,13 +13,7 @@ import sys
 
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "av", "mujoco")
-WORKSTATION = (
-    "armside.eval_",
-    "armside.make_bundle",
-    "armside.prove_bundle",
-    "episodes.lerobot",
-    "episodes.observations_lerobot",
-)
+WORKSTATION = ("armside.eval_", "armside.make_bundle", "armside.prove_bundle", "episodes.lerobot")
 ROOMS = (*ROBOT_SIDE, "train", "export", "quant", "sim")
 
 

@@ -97,7 +97,7 @@ def open_actions(path: Path | str, array: str | None = None) -> Actions:
     if array is not None:
         raise RecordingError(sentence("--array", expected="an .npz file", got=str(root)))
     if (root / "meta" / "info.json").is_file():
-        from episodes.lerobot_actions import read_actions
+        from episodes.lerobot.actions import read_actions
 
         names, fps, sequences = read_actions(root)
         return Actions(f"the dataset {root.name}", names, fps, sequences, chunked=False)

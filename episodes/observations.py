@@ -95,7 +95,7 @@ def open_observations(path: Path | str) -> ObservationSource:
 
         return FolderSource.open(root)
     if (root / "meta" / "info.json").is_file() or looks_like_hub(path):
-        from episodes.observations_lerobot import LeRobotSource
+        from episodes.lerobot.source import LeRobotSource
 
         return LeRobotSource.open(path)
     raise DatasetError(sentence(f"{path} holds no observations that can be read", do=_DO))

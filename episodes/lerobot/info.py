@@ -53,7 +53,7 @@ class Feature:
     @property
     def dims(self) -> tuple[str, ...]:
         """A name for each number, also where the dataset has none."""
-        return self.names if len(self.names) == self.width else tuple(f"{self.key} {i}" for i in range(self.width))
+        return self.names if len(self.names) == self.width else tuple(f"dim {i}" for i in range(self.width))
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ import importlib, pkgutil
 import edge, episodes, policy_spec, firmware_bridge.client
 for room in (edge, episodes, policy_spec):
     for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
-        if not module.name.startswith(("episodes.lerobot", "episodes.observations_lerobot")):  # they need pyarrow
+        if module.name != "episodes.lerobot":  # it needs pyarrow
             importlib.import_module(module.name)
 from edge.session import Session
 from tests.edge.small_bundle import observation

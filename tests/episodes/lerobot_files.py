@@ -25,15 +25,16 @@ def dataset(root: Path, version: str, names: Any = NAMES, skip: tuple[int, int] 
 
     parts = episodes()
     v3 = version == "v3.0"
-    template = "file-{file_index:03d}" if v3 else "episode_{episode_index:06d}"
+    template = "chunk_index:03d}/file-{file_index:03d}" if v3 else "episode_chunk:03d}/episode_{episode_index:06d}"
     info = {
         "codebase_version": version,
         "fps": 10,
         "robot_type": "so101_follower",
         "total_episodes": len(parts),
         "total_frames": sum(LENGTHS),
+        "total_tasks": 1,
         "chunks_size": 1000,
-        "data_path": f"data/chunk-{{chunk_index:03d}}/{template}.parquet",
+        "data_path": "data/chunk-{" + template + ".parquet",
         "features": {
             "action": {"dtype": "float32", "shape": [3], "names": list(names) if isinstance(names, tuple) else names},
             "timestamp": {"dtype": "float32", "shape": [1], "names": None},
@@ -42,6 +43,7 @@ def dataset(root: Path, version: str, names: Any = NAMES, skip: tuple[int, int] 
     (root / "meta").mkdir(parents=True)
     (root / "meta" / "info.json").write_text(json.dumps(info))
     groups = [[0, 1], [2]] if v3 else [[0], [1], [2]]
+    write_meta(root, v3, groups)
     for number, group in enumerate(groups):
         rows = [(e, f) for e in group for f in range(LENGTHS[e]) if (e, f) != skip]
         values = np.stack([parts[e][f] for e, f in rows])
@@ -58,3 +60,21 @@ def dataset(root: Path, version: str, names: Any = NAMES, skip: tuple[int, int] 
         file.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table(columns), file)
     return root
+
+
+def write_meta(root: Path, v3: bool, groups: list[list[int]]) -> None:
+    """Which episodes there are, and where."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = [{"episode_index": e, "tasks": ["move"], "length": n} for e, n in enumerate(LENGTHS)]
+    if not v3:
+        (root / "meta" / "episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (root / "meta" / "tasks.jsonl").write_text(json.dumps({"task_index": 0, "task": "move"}) + "\n")
+        return
+    for number, group in enumerate(groups):
+        for episode in group:
+            rows[episode] |= {"data/chunk_index": 0, "data/file_index": number}
+    (root / "meta" / "episodes" / "chunk-000").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), root / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
+    pq.write_table(pa.table({"task_index": [0], "task": ["move"]}), root / "meta" / "tasks.parquet")

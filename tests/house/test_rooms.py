@@ -19,13 +19,7 @@ from armside.extras import EXTRAS
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 # Beginnings of names. They join rooms, or read files, that the robot does not have.
-WORKSTATION = (
-    "armside.eval_",
-    "armside.make_bundle",
-    "armside.prove_bundle",
-    "episodes.lerobot",
-    "episodes.observations_lerobot",
-)
+WORKSTATION = ("armside.eval_", "armside.make_bundle", "armside.prove_bundle", "episodes.lerobot")
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow", "av", "mujoco")
 
 
