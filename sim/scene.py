@@ -95,7 +95,7 @@ class Errand:
 
     kind: str  # a row of sim/tasks: "reach", "push", "pick"
     thing: str  # name of the object meant
-    side: str = ""  # of a push: "left", "right", ...
+    side: str = ""  # of a push: "left" or "right", as seen from behind the arm
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,6 @@ Array = npt.NDArray[np.float64]
 SIDES: Mapping[str, tuple[float, float]] = {
     "left": (0.0, 1.0),
     "right": (0.0, -1.0),
-    "forward": (1.0, 0.0),
-    "back": (-1.0, 0.0),
 }
 DWELL_S = 0.5  # that a reach or a lift must last
 NEAR = 0.030  # m from the place above an object that counts as reached
