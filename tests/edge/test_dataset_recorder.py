@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 import time
 from pathlib import Path
@@ -143,3 +144,14 @@ def test_no_place_for_a_dataset_is_known_before_anything_opens(bundle: Path, tmp
     with pytest.raises(DatasetError, match="expected: an empty folder, or a dataset"):
         run(sim_config(bundle, record_dataset=tmp_path), ui=(watcher := Watcher()))
     assert watcher.events == []
+
+
+def test_a_missing_package_is_known_before_anything_opens(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from armside.say import describe
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        run(sim_config(bundle, record_dataset=tmp_path / "set"), ui=(watcher := Watcher()))
+    assert watcher.events == [] and "pip install 'armside[data]'" in describe(caught.value, ())[0]

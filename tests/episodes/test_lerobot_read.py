@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from episodes.lerobot.dataset import Keys, open_dataset
+from episodes.lerobot.depth import depth_of_video
 from episodes.lerobot.video import VideoReader
 from episodes.observations import choose, open_observations
 from policy_spec.errors import DatasetError
@@ -136,6 +139,27 @@ def test_other_state_keys(v3: Path) -> None:
     assert dataset.episode(1).states.shape == (7, 6) and dataset.state_names == (*JOINTS, *JOINTS)
     with pytest.raises(DatasetError, match=r"feature 'observation\.joints'; expected: one of action, "):
         open_dataset(v3, keys=Keys(states=("observation.joints",)))
+
+
+def test_depth_videos(tmp_path: Path) -> None:
+    codes = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
+    with av.open(str(tmp_path / "deep.mp4"), "w") as container:
+        options = {"x265-params": "lossless=1:log-level=none"}
+        stream: Any = container.add_stream("libx265", FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray12le"
+        for shift in (0, 1000):
+            shown = av.VideoFrame.from_ndarray(codes + np.uint16(shift), format="gray12le")
+            container.mux(stream.encode(shown))
+        container.mux(stream.encode())
+    reader = VideoReader(tmp_path / "deep.mp4")
+    np.testing.assert_array_equal(reader.frame(0.1, "gray12le"), codes + 1000)
+    reader.close()
+    ends = depth_of_video(np.array([[0, 4095]]), {})
+    np.testing.assert_allclose(ends, [[0.01, 10.0]], rtol=1e-6)
+    middle = depth_of_video(np.array([[4095 // 3]]), {"video.use_log": True})  # a third of the way in logarithms
+    np.testing.assert_allclose(middle, [[3.51 * (13.5 / 3.51) ** (1 / 3) - 3.5]], rtol=1e-6)
+    straight = depth_of_video(np.array([[1365]]), {"video.use_log": False, "video.depth_max": 4.0})
+    np.testing.assert_allclose(straight, [[0.01 + 3.99 / 3]], rtol=1e-6)
 
 
 def change_info(root: Path, **changes: object) -> None:
