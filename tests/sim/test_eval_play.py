@@ -104,7 +104,7 @@ def test_cases_and_their_journal(tmp_path: Path) -> None:
     path = tmp_path / "out" / "journal.jsonl"
     settings = {"bundle": "a", "execute": 4}
     journal = Journal(path, settings)
-    outcomes = [Outcome(case, case.seed % 2 == 0, 1.5, 0.7, DONE, "reach it", 3) for case in cases[:5]]
+    outcomes = [Outcome(case, case.seed % 2 == 0, 1.5, 0.7, DONE, "reach it", chunks=3) for case in cases[:5]]
     for outcome in outcomes:
         journal.add(outcome)
     journal.close()
