@@ -33,6 +33,7 @@ class Compared:
     on: str  # what the samples were
     numbers: Numbers
     worst: Sample
+    failed: tuple[str, ...]  # samples without a chunk, and why
     memory: tuple[Footprint, Footprint] | None
     engine: str
 
@@ -57,6 +58,8 @@ def summary(c: Compared) -> str:
         f"({c.sides[1].bundle.manifest.precision}); on {n.samples} samples: {c.on}. The chunk's cosine is "
         f"{n.cosine.mean:.6f} on average and {n.cosine.worst:.6f} at worst."
     )
+    if c.failed:
+        words += f" {len(c.failed)} more gave no chunk, the first: {c.failed[0]}."
     if joint:
         words += (
             f" The worst joint is {joint.name}: off by {joint.worst:.3g} {joint.unit} at step {joint.step} of "

@@ -36,9 +36,9 @@ class Chosen:
     passed: tuple[tuple[str, str], ...]  # precision, why not
 
     def words(self) -> tuple[str, ...]:
-        """For a person, a line each."""
-        first = f"--precision auto took {self.plan.precision}: it {self.why}"
-        return first, *(f"passed over: {name}: {why}" for name, why in self.passed)
+        """For a person: what was taken and why, and what was passed over."""
+        others = "; ".join(f"{name} ({why})" for name, why in self.passed)
+        return f"--precision auto took {self.plan.precision}: it {self.why}", f"passed over: {others}"
 
 
 def choose(target: Target, candidates: Sequence[Candidate], samples: bool, loss: Loss | None = None) -> Chosen:
