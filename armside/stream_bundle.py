@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -19,7 +19,8 @@ from export.stream import pieces
 from policy_spec.errors import BundleError, sentence
 from quant.apply import GroupAccount, count_groups
 from quant.plan import Plan
-from quant.rewrite import ORT, quantize_model
+from quant.precisions import BF16
+from quant.rewrite import EMULATED, ORT, quantize_model
 from quant.statistics import Statistics
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
@@ -66,6 +67,19 @@ def write_bundle(
     accounts = account_for(models, recipe.plan)
     opsets = {name: model.graph.opset_imports[""] for name, model in models.items()}
     return Written(build.write_models(models, folder, "write weights", progress, journal), opsets, accounts)
+
+
+def write_twin(
+    job: build.Job, recipe: Recipe, folder: Path, journal: Journal, progress: Progress
+) -> tuple[Path, tuple[str, ...]] | None:
+    """Where ONNX Runtime's CPU lacks the plan's float type: graphs that compute in float32 and round every value to it,
+    and what a person should know of that. None where the bundle itself runs here.
+    """
+    if all(recipe.plan.base(graph) != BF16 for graph in job.sizes.variant.graphs):
+        return None
+    build.write_facts(job, folder)
+    write_bundle(lazy_graphs(job), replace(recipe, form=EMULATED), folder, journal, progress)
+    return folder, (f"no processor runs {BF16}: verified in float32 with every value rounded to {BF16}",)
 
 
 def account_for(models: Mapping[str, ir.Model], plan: Plan) -> list[GroupAccount]:

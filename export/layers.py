@@ -28,7 +28,7 @@ class Layer:
 
 
 def mark_layers(model: ir.Model) -> None:
-    """Gives every node a layer: an unmarked one belongs to the layer that reads it, else to the one it reads.
+    """Gives every node a layer: an unmarked one belongs to the only layer that reads it, else to the one it reads.
 
     What several layers read and none made (masks, tables) stays the graph's own.
     """
@@ -39,10 +39,11 @@ def mark_layers(model: ir.Model) -> None:
             if readers and len(set(readers)) == 1 and readers[0]:
                 node.metadata_props[LAYER] = readers[0]
     for node in graph:
-        if LAYER not in node.metadata_props and any(out.is_graph_output() for out in node.outputs):
+        if LAYER not in node.metadata_props:
             made = [x.producer() for x in node.inputs if x is not None]
             marks = [n.metadata_props[LAYER] for n in made if n is not None and LAYER in n.metadata_props]
-            node.metadata_props[LAYER] = marks[0] if marks else str(graph.name)
+            if marks:
+                node.metadata_props[LAYER] = marks[-1]
 
 
 def name_of(node: ir.Node, graph: ir.Graph) -> str:
@@ -68,7 +69,16 @@ def split_layers(model: ir.Model) -> list[Layer]:
     nodes: dict[str, list[ir.Node]] = {}
     for node in graph:
         nodes.setdefault(name_of(node, graph), []).append(node)
-    return [_layer(name, mine) for name, mine in nodes.items()]
+    layers = {name: _layer(name, mine) for name, mine in nodes.items()}
+    maker = {value: name for name, layer in layers.items() for value in layer.outputs}
+    waits = {name: {maker[x] for x in layer.inputs if x in maker} for name, layer in layers.items()}
+    order: list[Layer] = []
+    while waits:  # a rewrite may put a node of a layer before what the layer reads
+        ready = next((name for name, needed in waits.items() if not needed & waits.keys()), None)
+        assert ready is not None, f"layers read each other: {', '.join(waits)}"
+        del waits[ready]
+        order.append(layers[ready])
+    return order
 
 
 def _layer(name: str, nodes: Sequence[ir.Node]) -> Layer:

@@ -74,22 +74,34 @@ def check_layers(graph: LayeredGraph, case: Case, once: Once, told: Told) -> lis
     for layer in graph.layers:
         told(layer.name)
 
-        def find(layer: Layer = layer) -> dict[str, Any]:
-            return _check(graph, layer, case, values)
-
-        if all(_known(case, str(x.name)) for x in layer.outputs):
-            fact = once(f"{layer.name}.{case.number}", find)
-            for name, kind in fact["outputs"].items():  # its values are the reference's, in its own type
-                if name not in values:
-                    values[name] = case.expected(name).astype(kind)
-            found.append(LayerError(layer.name, *fact["error"]))
-        else:  # masks and tables: not a layer of the model, and never long
-            values.update(graph.run_layer(layer, {str(x.name): values[str(x.name)] for x in layer.inputs}))
+        known = [str(x.name) for x in layer.outputs if _known(case, str(x.name))]
+        if known:
+            found.append(_checked(graph, layer, case, values, once))
+        if any(
+            str(x.name) not in values for x in layer.outputs
+        ):  # masks, tables: nobody knows them, and they are quick
+            values.update({**_run(graph, layer, values), **{name: values[name] for name in known}})
     return found
 
 
-def _check(graph: LayeredGraph, layer: Layer, case: Case, values: dict[str, np.ndarray]) -> dict[str, Any]:
-    out = graph.run_layer(layer, {str(x.name): values[str(x.name)] for x in layer.inputs})
+def _run(graph: LayeredGraph, layer: Layer, values: Arrays) -> dict[str, np.ndarray]:
+    return graph.run_layer(layer, {str(x.name): values[str(x.name)] for x in layer.inputs})
+
+
+def _checked(graph: LayeredGraph, layer: Layer, case: Case, values: dict[str, np.ndarray], once: Once) -> LayerError:
+    """One layer's error. `values` gets what it hands on: the reference's where that is known, in the graph's type."""
+
+    def find() -> dict[str, Any]:
+        out = _run(graph, layer, values)
+        values.update({name: value for name, value in out.items() if not _known(case, name)})
+        return _compare(case, {name: value for name, value in out.items() if _known(case, name)})
+
+    fact = once(f"{layer.name}.{case.number}", find)
+    values.update({name: case.expected(name).astype(kind) for name, kind in fact["outputs"].items()})
+    return LayerError(layer.name, *fact["error"])
+
+
+def _compare(case: Case, out: Arrays) -> dict[str, Any]:
     errors, most = [], 0.0
     for name, got in out.items():
         mine, truth = (case.cut(name, value).astype(np.float64) for value in (got, case.expected(name)))
