@@ -25,6 +25,7 @@ from edge.priority import in_background
 from edge.recorder import NoRecorder, Recorder
 from edge.run_config import RunConfig, make_header, rhythm_of
 from edge.session import Session, camera_slots
+from edge.sim_camera import in_size
 from edge.start_pose import Start, go_to_start, require_start
 from edge.state import Ending, ExitReason, LoopEvent, LoopUi, QuietUi, RunResult
 from episodes.layout import EndRecord
@@ -73,9 +74,8 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
         start = _start(config, handle, tag, joint_frame)
         require_start(start, handle.client, say)  # before minutes are spent on a session
         slots = camera_slots(tag, bundle.manifest.cameras)
-        cameras = stack.enter_context(
-            open_cameras(config.cameras, slots, config.patience, lambda text: say("camera", text))
-        )
+        sources = {slot: in_size(source, *bundle.spec.image_size) for slot, source in config.cameras.items()}
+        cameras = stack.enter_context(open_cameras(sources, slots, config.patience, lambda text: say("camera", text)))
         say("opening", f"{bundle.manifest.precision} bundle {config.bundle}")
         session = stack.enter_context(
             in_background(

@@ -16,7 +16,16 @@ from policy_spec.errors import CameraError, sentence
 
 Image = npt.NDArray[np.uint8]  # [height, width, 3] RGB
 PREFIX = "sim:"
+_FORM = re.compile(r"sim:([\w-]+)(?::(\d{1,4})x(\d{1,4}))?(?:@(.+))?")  # camera, width, height, socket
 PERIOD_S = 1 / 15  # rendering shares the processor with the policy
+
+
+def in_size(source: str, height: int, width: int) -> str:
+    """A simulated camera without a size gets this one: what the policy was trained on is not resized. Others stay."""
+    found = _FORM.fullmatch(source)
+    if found is None or found[2]:
+        return source
+    return f"{PREFIX}{found[1]}:{width}x{height}" + (f"@{found[4]}" if found[4] else "")
 
 
 class SimSource:
@@ -26,7 +35,7 @@ class SimSource:
     rounds = 0
 
     def __init__(self, text: str) -> None:
-        found = re.fullmatch(r"sim:([\w-]+)(?::(\d{1,4})x(\d{1,4}))?(?:@(.+))?", text)
+        found = _FORM.fullmatch(text)
         if found is None:
             raise CameraError(sentence("a simulated camera", expected="sim:NAME, such as sim:front", got=text))
         if not found[4]:

@@ -21,20 +21,28 @@ import numpy as np
 
 from episodes.picture_link import Image, Request
 from policy_spec.errors import ArmsideError, SimError, sentence
+from sim.models import model_of
 from sim.picture_server import PictureServer
+from sim.randomise import with_pictures
+from sim.scene import Scene
 from sim.scene_name import scene_of
 from sim.world import World
 
 READY, ASK = b"r", b"s"
+LARGEST = 720  # pixels of a picture's side
 HEAD = struct.Struct("<Qd")  # how many numbers follow, and the world's time in s
 
 
 class Copy:
-    """The world that is drawn."""
+    """The world that is drawn. Cameras are as large as the scene says, unless a request says otherwise."""
 
-    def __init__(self, world: World, ask: BinaryIO, answer: BinaryIO) -> None:
-        self._world, self._ask, self._answer = world, ask, answer
-        self._like = world.snapshot()
+    def __init__(self, robot: str, scene: Scene, ask: BinaryIO, answer: BinaryIO) -> None:
+        """Raises SimError for a robot without a model."""
+        cameras = model_of(robot).cameras if scene.cameras is None else scene.cameras
+        self._sizes = {row.slot: (row.height, row.width) for row in cameras}
+        roomy = with_pictures(dataclasses.replace(scene, cameras=cameras), LARGEST, LARGEST)
+        self._world, self._ask, self._answer = World(robot, roomy), ask, answer
+        self._like = self._world.snapshot()
 
     def picture(self, request: Request) -> tuple[Image, float]:
         """Of this moment. Raises SimError for a camera that is none, and where the simulation has ended."""
@@ -43,7 +51,8 @@ class Copy:
         count, seconds = HEAD.unpack(self._read(HEAD.size))
         state = np.frombuffer(self._read(8 * count), np.float64)
         self._world.restore(dataclasses.replace(self._like, state=state))
-        size = (request.height, request.width) if request.height and request.width else None
+        asked = (request.height, request.width) if request.height and request.width else None
+        size = asked or self._sizes.get(request.camera)
         return self._world.picture(request.camera, size), seconds
 
     def _read(self, size: int) -> bytes:
@@ -62,7 +71,7 @@ def main() -> int:
     options = parser.parse_args()
     out, sys.stdout = sys.stdout.buffer, sys.stderr  # whatever a library says is no question
     try:
-        copy = Copy(World(options.robot, scene_of(options.scene, options.robot)), out, sys.stdin.buffer)
+        copy = Copy(options.robot, scene_of(options.scene, options.robot), out, sys.stdin.buffer)
         with PictureServer(options.pictures, copy.picture):
             out.write(READY)
             out.flush()

@@ -12,7 +12,7 @@ import pytest
 
 from edge.camera import CameraPatience
 from edge.cameras import open_cameras
-from edge.sim_camera import SimSource
+from edge.sim_camera import SimSource, in_size
 from episodes.picture_link import Image, PictureClient, Request
 from policy_spec.errors import CameraError, SimError, sentence
 from sim.picture_server import PictureServer
@@ -111,3 +111,9 @@ def test_a_simulation_that_ends_is_a_lost_camera(tmp_path: Path) -> None:
 def test_a_camera_without_a_scene_says_what_to_do(text: str, why: str) -> None:
     with pytest.raises(CameraError, match=why):
         SimSource(text)
+
+
+def test_a_camera_without_a_size_gets_the_policys() -> None:
+    assert in_size("sim:front@/run/s", 140, 150) == "sim:front:150x140@/run/s"
+    for other in ("sim:front:64x48@/run/s", "test", "/dev/video0", "0"):
+        assert in_size(other, 140, 140) == other

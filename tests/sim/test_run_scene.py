@@ -30,7 +30,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     patch.setenv("XDG_RUNTIME_DIR", str(scratch))
     bundle = small_bundle(scratch / "small.bundle", scratch)
     slots = open_bundle(bundle).spec.tag().camera_slots
-    cameras = [f"--camera={slot}=sim:{name}:64x48" for slot, name in zip(slots, ("front", "wrist"), strict=True)]
+    cameras = [f"--camera={slot}=sim:{name}" for slot, name in zip(slots, ("front:64x48", "wrist"), strict=True)]
     yield ["run", str(bundle), "--robot", "so101", "--port", "sim", *cameras, "--rate", "10", "--threads", "1"]
     until = time.monotonic() + 10.0
     while list(scratch.glob("armside-*/sim~*")) and time.monotonic() < until:
@@ -49,6 +49,8 @@ def test_it_sees_and_moves_the_scene(words: list[str], tmp_path: Path, capsys: p
     slots = list(recording.header.cameras)
     image = recording.image(recording.observations[0], slots[0])
     assert image.shape == (48, 64, 3) and image.std() > 10
+    own = open_bundle(Path(words[1])).spec.image_size
+    assert recording.image(recording.observations[0], slots[1]).shape == (*own, 3)  # as the policy wants them
     assert any(chunk.outcome == "sent" for chunk in recording.chunks)
 
 
