@@ -11,11 +11,13 @@ import pytest
 from export.build import Built
 from export.runner import OrtRunner
 from export.verify import answer
+from policy_spec.errors import QuantError
 from policy_spec.graphs import GRAPHS
 from quant.apply import apply_plan
-from quant.plan import make_plan
+from quant.plan import Choice, Plan, make_plan
 from quant.rewrite import OPERATORS, ORT
 from quant.verify import action_rows
+from tests.quant.graphs_by_hand import plan_of
 
 
 def stored(folder: Path) -> int:
@@ -76,3 +78,22 @@ def test_whole_actions_stay_within_the_scheme_s_bounds(built: Built, tmp_path: P
     assert not all(row.ok for row in action_rows(chunk, full, 6, "fp32"))  # nor within its
     other = answer(OrtRunner(tmp_path / "int8"), built.pipeline, reference.observation, reference.task, 1)
     assert not all(row.ok for row in action_rows(other.prediction.normalized, full, 6, "int8"))  # the control
+
+
+@pytest.mark.parametrize("plan", [make_plan("fp16"), make_plan("int8-weight"), plan_of("int4-g32", "llm.ffn")])
+def test_every_byte_of_other_schemes(built: Built, tmp_path: Path, plan: Plan) -> None:
+    full = apply_plan(built.folder, tmp_path / "fp32", make_plan("fp32"), lambda *_: None)
+    accounts = apply_plan(built.folder, tmp_path / "small", plan, lambda *_: None)
+    assert sum(a.bytes for a in accounts) == stored(tmp_path / "small")
+    assert [(a.group, a.tensors) for a in accounts] == [(a.group, a.tensors) for a in full]
+    for name in GRAPHS:
+        files = (folder / f"{name}.onnx" for folder in (built.folder, tmp_path / "small"))
+        before, after = ({n.op_type for n in onnx.load(f, load_external_data=False).graph.node} for f in files)
+        assert after - before <= OPERATORS[ORT]
+
+
+def test_a_layer_that_is_not_there_is_refused(built: Built, tmp_path: Path) -> None:
+    plan = make_plan("fp32")
+    more = Plan("edited", (Choice("llm.ffn@99", "int8-w8a8", "by hand"), *plan.choices))
+    with pytest.raises(QuantError, match=r"llm.ffn@99, and no tensor is there; .*correct the plan"):
+        apply_plan(built.folder, tmp_path / "edited", more, lambda *_: None)

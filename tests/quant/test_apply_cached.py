@@ -18,6 +18,7 @@ from quant.rewrite import OPERATORS, ORT
 from quant.verify import action_rows, token_rows
 from tests.checkpoints import variant
 from tests.export.test_graphs import small as changed
+from tests.quant.graphs_by_hand import plan_of
 
 Small = tuple[Path, dict[str, GroupAccount]]
 
@@ -79,6 +80,16 @@ def test_chunks_and_choices_for_given_tokens(thought: BuiltCached, small: Small)
     assert other.normalized is not None
     assert not all(row.ok for row in action_rows(other.normalized, full.normalized, dims, "int8"))
     assert not token_rows(thought.replay.lost(other.logits, others), "int8")[0].ok
+
+
+def test_rotated_with_a_cache(thought: BuiltCached) -> None:
+    """The residual stream and the lm_head turn; V stays, since the context graph reads it from the cache."""
+    folder, told = thought.folder.with_name("rotated"), thought.reference
+    apply_plan(thought.folder, folder, plan_of("int8-w8a8-hadamard", "llm.attention"), lambda *_: None)
+    own, full = answer_of(thought, folder, told.tokens).replayed, told.replayed
+    assert own.normalized is not None and full.normalized is not None
+    assert all(row.ok for row in action_rows(own.normalized, full.normalized, 6, "int8"))
+    assert token_rows(thought.replay.lost(own.logits, told.tokens), "int8")[0].ok
 
 
 def test_a_row_of_choices() -> None:
