@@ -34,11 +34,10 @@ def write_stats(args: argparse.Namespace) -> int:
     first = datasets[0]
     tag = args.tag or re.sub(r"\W+", "_", first.name.rpartition("/")[2])
     entries = entries_there(args.out, tag, args.add, args.overwrite)
-    sources = [Source(dataset, joints_of(dataset, args)) for dataset in datasets]
+    sources = [Source(dataset, joints_of(dataset, args), args.joint_frame or "") for dataset in datasets]
     words = words_of(first, sources[0], args)
     with stages() as tell:
-        tell("reading states and actions", 0, 0)
-        entry = tag_entry(sources, words)
+        entry = tag_entry(sources, words, tell)
     file = whole_file({**entries, tag: entry})
     write_whole(args.out, (json.dumps(file, indent=1, allow_nan=False) + "\n").encode())
     frames = entry["action_stats"]["count"][0]
@@ -79,7 +78,6 @@ def words_of(dataset: Dataset, source: Source, args: argparse.Namespace) -> TagW
     if setup is None:
         what = f"{dataset.name} is of a robot that no released prompt knows ({dataset.info.robot_type or 'not said'})"
         raise UsageError(sentence(what, do="say --setup TEXT, such as 'single widowx robotic arm'"))
-    frame = source.joints[1].name if source.joints else dataset.info.joint_frame or args.joint_frame
     horizon = args.horizon or max(1, round(dataset.fps))
     return TagWords(
         setup_type=setup,
@@ -87,7 +85,7 @@ def words_of(dataset: Dataset, source: Source, args: argparse.Namespace) -> TagW
         action_horizon=horizon,
         n_action_steps=args.steps or horizon,
         camera_keys=cameras_of(dataset, args.camera),
-        gripper=args.gripper or ("raw" if frame == "radians" else "quantiles"),
+        gripper=args.gripper or ("raw" if source.frame == "radians" else "quantiles"),
     )
 
 

@@ -7,7 +7,8 @@ nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = "molmoact2_norm_stats.v1"
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+Stages = Callable[[str, int, int], None]  # stage, done, total
 GRIPPERS = ("quantiles", "range", "raw")
 _WORD = "gripper"
 
@@ -32,6 +34,12 @@ class Source:
 
     dataset: Dataset
     joints: tuple[Frame, Frame] | None = None  # from, to; None leaves them
+    stated: str = ""  # the joint frame of a dataset that does not say it itself
+
+    @property
+    def frame(self) -> str:
+        """The joint frame in which it is counted; "" where nobody has said."""
+        return self.joints[1].name if self.joints else self.dataset.info.joint_frame or self.stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,13 @@ class TagWords:
             raise UsageError(sentence("gripper", expected=f"one of {', '.join(GRIPPERS)}", got=self.gripper))
 
 
-def tag_entry(sources: Sequence[Source], words: TagWords) -> dict[str, Any]:
-    """The entry of one tag. Raises DatasetError where the datasets are of different robots or damaged."""
+def tag_entry(
+    sources: Sequence[Source], words: TagWords, tell: Stages = lambda stage, done, total: None
+) -> dict[str, Any]:
+    """The entry of one tag. Raises DatasetError where the datasets are of different robots or damaged.
+
+    `tell` hears what is being counted, and how many of the episodes are.
+    """
     first = sources[0].dataset
     for source in sources[1:]:
         mine = len(first.state_names), len(first.action_names)
@@ -62,9 +75,11 @@ def tag_entry(sources: Sequence[Source], words: TagWords) -> dict[str, Any]:
         if mine != theirs:
             what = f"{source.dataset.name} is of another robot than {first.name}"
             raise DatasetError(sentence(what, expected=f"{mine} numbers of state and action", got=theirs))
+    _same_frame(sources)
     stats = {}
     for which, names in (("state", first.state_names), ("action", first.action_names)):
-        summary = summarize(lambda which=which: _rows(sources, which), list(QUANTILES.values()))  # type: ignore[misc]
+        rows = functools.partial(_rows, sources, which, tell)
+        summary = summarize(rows, list(QUANTILES.values()))
         stats[which] = _stats(summary, names, words.gripper)
     return {
         "action_key": first.keys.action,
@@ -81,15 +96,27 @@ def tag_entry(sources: Sequence[Source], words: TagWords) -> dict[str, Any]:
     }
 
 
+def _same_frame(sources: Sequence[Source]) -> None:
+    """Raises UsageError where the joints of two datasets would be counted in two conventions."""
+    frames = {source.frame for source in sources}
+    if len(frames) > 1:
+        got = ", ".join(f"{source.dataset.name} {source.frame or 'does not say'}" for source in sources)
+        do = "convert them (--to-frame), and say the frame of those that do not (--joint-frame)"
+        raise UsageError(sentence("joint frames of the datasets", expected="one for all", got=got, do=do))
+
+
 def whole_file(entries: Mapping[str, Any], norm_mode: str = "q01_q99") -> dict[str, Any]:
     """norm_stats.json: tag -> its entry."""
     return {"format": FORMAT, "norm_mode": norm_mode, "metadata_by_tag": dict(entries)}
 
 
-def _rows(sources: Sequence[Source], which: str) -> Iterator[np.ndarray]:
+def _rows(sources: Sequence[Source], which: str, tell: Stages) -> Iterator[np.ndarray]:
     """[T, D] float32 of each episode, converted."""
+    total, done = sum(len(source.dataset.lengths) for source in sources), 0
     for source in sources:
         for position in range(len(source.dataset.lengths)):
+            tell(f"{which}s", done, total)
+            done += 1
             view = source.dataset.episode(position)
             values = view.states if which == "state" else view.actions
             if source.joints is not None:

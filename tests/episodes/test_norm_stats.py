@@ -104,6 +104,18 @@ def test_joint_frames(datasets: tuple[Dataset, Dataset]) -> None:
     np.testing.assert_allclose(entry["state_stats"]["max"][lift], 90 - plain["state_stats"]["min"][lift], atol=1e-4)
 
 
+def test_two_conventions_are_never_mixed(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    with six_joints(tmp_path / "other", joint_frame="so101-molmoact2") as other:
+        with pytest.raises(UsageError, match="one for all; got: one lerobot-degrees, other so101-molmoact2"):
+            tag_entry([Source(datasets[0]), Source(other)], WORDS)
+        joints = frame("lerobot-degrees"), frame("so101-molmoact2")
+        assert tag_entry([Source(datasets[0], joints), Source(other)], WORDS)["action_stats"]["count"] == [160]
+    with six_joints(tmp_path / "silent", joint_frame="") as silent:
+        with pytest.raises(UsageError, match="silent does not say"):
+            tag_entry([Source(datasets[0]), Source(silent)], WORDS)
+        assert tag_entry([Source(datasets[0]), Source(silent, stated="lerobot-degrees")], WORDS)
+
+
 def test_what_cannot_be(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     from episodes.lerobot.dataset import open_dataset
     from tests.episodes import lerobot_layout as layout
