@@ -79,6 +79,12 @@ class ObservationSource(Protocol):
     def observation(self, episode: int, frame: int) -> Observation:
         """The one at that place. Raises DatasetError where there is none, or its files are damaged."""
 
+    def states(self, episode: int) -> np.ndarray:
+        """[T, D] float32, an episode's states without its pictures."""
+
+    def actions(self, episode: int) -> np.ndarray | None:
+        """[T, A] float32, what was recorded as done in each frame; None where nobody recorded that."""
+
 
 def open_observations(path: Path | str) -> ObservationSource:
     """A source for the path, by what lies there; owner/name that is no folder is a dataset on the hub.

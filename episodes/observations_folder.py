@@ -80,6 +80,12 @@ class FolderSource:
         images = {camera: read_picture(self.file(camera, row)) for camera in self.cameras}
         return Observation(images, np.array(row.state, np.float32), row.task, Where(self.name, episode, frame))
 
+    def states(self, episode: int) -> np.ndarray:
+        return np.array([row.state for row in self.episodes[episode]], np.float32)
+
+    def actions(self, episode: int) -> None:
+        return None
+
 
 _Read = tuple[tuple[str, ...], tuple[str, ...], list[Row]]
 

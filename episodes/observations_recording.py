@@ -55,6 +55,13 @@ class RecordingSource:
         where = Where(self.name, episode, frame)
         return Observation(images, record.state.astype(np.float32), record.task, where)
 
+    def states(self, episode: int) -> np.ndarray:
+        return np.stack([record.state for record in self.episodes[episode]]).astype(np.float32)
+
+    def actions(self, episode: int) -> None:
+        """None: the chunks that it holds are a policy's own, not what a person did."""
+        return None
+
 
 def split_episodes(records: tuple[ObservationRecord, ...]) -> tuple[tuple[ObservationRecord, ...], ...]:
     """Observations in time, cut where one begins an episode or has another task than the one before."""
