@@ -83,6 +83,7 @@ class Live:
 
 def main() -> int:
     options = _options()
+    painter = _painter(options)  # first: it prepares while this one does
     try:
         world = World(options.robot, scene_of(options.scene, options.robot))
         robot = robots.find(options.robot)
@@ -95,9 +96,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     live = Live(world, port)
-    if options.pictures:
-        painter = _painter(options)
-        if painter is None:
+    if painter is not None:
+        assert painter.stdout is not None
+        if painter.stdout.read(1) != READY:  # its socket is bound; else it has said why not
             return 1
         threading.Thread(target=live.tell_states, args=(painter,), name="states", daemon=True).start()
     threading.Thread(target=live.run, name="world", daemon=True).start()
@@ -111,11 +112,9 @@ def main() -> int:
 
 
 def _painter(options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
-    """The process that draws, its socket bound; None where that cannot be, which it has said."""
+    """The process that draws, where pictures are wanted. It ends with this one, however that ends."""
     names = ("--robot", options.robot, "--scene", options.scene, "--pictures", options.pictures)
-    painter = spawn("sim.painter_process", *names)
-    assert painter.stdout is not None
-    return painter if painter.stdout.read(1) == READY else None
+    return spawn("sim.painter_process", *names) if options.pictures else None
 
 
 def _options() -> argparse.Namespace:
