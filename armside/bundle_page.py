@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from armside.page import Part, Table, Title, Words
-from armside.say import size
+from armside.say import milliseconds, size
 from armside.variant_words import variant_words
 from policy_spec.manifest import Manifest
 
@@ -66,8 +66,8 @@ def prediction_parts(prediction: Mapping[str, Any] | None) -> list[Part]:
                 size(memory["run"]),
                 memory["fits"],
                 size(memory["build"]),
-                f"{1e3 * board['floor_s']:.0f}",
-                f"{1e3 * expected[0]:.0f} to {1e3 * expected[1]:.0f}",
+                milliseconds(board["floor_s"]),
+                f"{milliseconds(expected[0])} to {milliseconds(expected[1])}",
             )
         )
     columns = ("target", "weights", "runs in", "", "built in", "floor ms", "expected ms")

@@ -74,6 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Makes the bundle and says what it is, how long it took and what it needed."""
+    from quant.targets import check_target
+
+    check_target(args.target, args.precision)  # before anything heavy is imported
+
     from armside.make_bundle import ExportOptions, export_bundle
     from armside.progress import stages
     from armside.say import seconds, size

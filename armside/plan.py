@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Counts, predicts, prints; writes what was asked for."""
+    from quant.targets import check_target
+
+    if args.target != "all":
+        check_target(args.target, args.precision)  # what a single target refuses is an error, not an empty table
+
     from armside.json_out import give
     from armside.plan_choice import write_plan
     from armside.plan_show import facts, show
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from armside.plan_table import Asked, boards, chosen_plan, result
     from export import hub
     from export.build import GraphOptions
-    from quant.targets import TARGETS, check_target
+    from quant.targets import TARGETS
 
     asked = Asked(
         targets=tuple(TARGETS) if args.target == "all" else (args.target,),
@@ -60,8 +65,6 @@ def run(args: argparse.Namespace) -> int:
         plan_file=args.plan,
         samples=args.samples,
     )
-    if args.target != "all":
-        check_target(args.target, args.precision)  # what a single target refuses is an error, not an empty table
     resolved = hub.resolve_checkpoint(args.checkpoint, revision=args.revision, wanted=hub.FACTS)
     options = GraphOptions(args.cameras, args.prompt_tokens, mode=args.mode, head=args.head)
     counted = count_checkpoint(resolved.path, options)

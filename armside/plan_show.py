@@ -8,7 +8,7 @@ from rich.table import Table
 
 from armside.plan_stages import Counted
 from armside.plan_table import Board
-from armside.say import size
+from armside.say import milliseconds, size
 from quant.auto import Candidate
 from quant.roofline import TOO_BIG, room
 
@@ -70,8 +70,11 @@ def _table(board: Board) -> Table:
 def _cells(board: Board, candidate: Candidate) -> list[str]:
     p, m = candidate.prediction, candidate.prediction.memory
     mark = " *" if board.auto and board.auto.plan.precision == candidate.plan.precision else ""
-    stages = [f"{stage.floor * 1e3:.0f}" for stage in p.stages]
-    floor, expected = f"{p.floor * 1e3:.0f} ({p.spec * 1e3:.0f})", f"{p.least * 1e3:.0f} to {p.most * 1e3:.0f}"
+    stages = [milliseconds(stage.floor) for stage in p.stages]
+    floor, expected = (
+        f"{milliseconds(p.floor)} ({milliseconds(p.spec)})",
+        f"{milliseconds(p.least)} to {milliseconds(p.most)}",
+    )
     built = size(m.build) + (" elsewhere" if room(board.target, m.build) == TOO_BIG else "")
     words = [candidate.plan.precision + mark, size(m.weights), size(m.run), m.fits, built]
     return [*words, *stages, floor, expected]

@@ -49,3 +49,8 @@ def seconds(duration: float) -> str:
     if duration < 100:
         return f"{duration:.1f} s"
     return f"{int(duration // 60)} min {int(duration % 60)} s"
+
+
+def milliseconds(duration: float) -> str:
+    """A duration in seconds as ms, three digits where it is short."""
+    return f"{1e3 * duration:.3g}" if duration < 0.01 else f"{1e3 * duration:.0f}"

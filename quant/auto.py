@@ -89,7 +89,7 @@ def _worse(best: Candidate, other: Candidate, key: Callable[[Candidate], tuple[f
     if key(other)[0] > key(best)[0]:
         faster = best.prediction.floor / other.prediction.floor
         return "loses more" + (f", though {faster:.1f} times as fast" if faster > 1.05 else "")
-    return f"slower: a floor of {other.prediction.floor * 1e3:.0f} ms"
+    return f"slower: a floor of {other.prediction.floor * 1e3:.3g} ms"
 
 
 def _why(target: Target, best: Candidate, told: bool) -> str:

@@ -43,17 +43,10 @@ def test_a_plan_is_written_edited_and_exported(armside: Armside, checkpoint: Pat
     assert entries["llm.ffn@0"]["tensors"] == 3 and entries["llm.ffn"]["scheme"] == "int8-w8a8"
     shown = armside("inspect", tmp_path / "mine").stdout
     assert "llm.ffn@0" in shown and "a person's own reason" in shown
-    data["choices"][-1]["group"] = "llm.ffn@77"
-    plan.write_text(json.dumps(data))
-    wrong = armside("export", checkpoint, tmp_path / "other", *target, "--plan", plan)
-    assert wrong.returncode == 2 and "layers of this checkpoint" in wrong.stderr
-    assert not (tmp_path / "other").exists()
 
 
 def test_refusals_are_loud(armside: Armside, checkpoint: Path, tmp_path: Path) -> None:
     for verb, rest in (("plan", ()), ("export", (tmp_path / "b",))):
         done = armside(verb, checkpoint, *rest, "--target", "orin-nx-16", "--precision", "nvfp4")
         assert done.returncode == 2 and "no FP4 units" in done.stderr and "broken without a word" in done.stderr
-    done = armside("export", checkpoint, tmp_path / "b", "--precision", "int4-awq")
-    assert done.returncode == 1 and "activations that nobody measured" in done.stderr
     assert not (tmp_path / "b").exists()
