@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -79,10 +80,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _repair(args: argparse.Namespace) -> int:
     from armside.json_out import give
-    from episodes.lerobot.commit import recover
+    from episodes.lerobot.commit import lock, recover
     from episodes.lerobot.dataset import open_dataset
 
-    mended = recover(args.dataset)
+    mended = False
+    if args.dataset.is_dir():
+        held = lock(args.dataset)  # what is being written is not broken
+        try:
+            mended = recover(args.dataset)
+        finally:
+            os.close(held)
     with open_dataset(args.dataset) as dataset:
         count = len(dataset.lengths)
     print(f"{args.dataset}: {'an episode was finished' if mended else 'nothing was left to do'}; {count} episodes")

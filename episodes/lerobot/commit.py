@@ -7,6 +7,7 @@ A process that dies before the list is written leaves the dataset as it was; one
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,27 @@ from pathlib import Path
 from policy_spec.errors import DatasetError, sentence
 
 ASIDE = ".armside-next"  # inside the dataset, so that a rename stays on one disk
+LOCK = ".armside-lock"  # held by the one process that writes; the kernel lets go of it when that dies
 READY = "ready.json"
+
+
+def lock(root: Path) -> int:
+    """Takes the dataset for this writer alone; a file descriptor to `os.close`. DatasetError where another has it."""
+    root.mkdir(parents=True, exist_ok=True)
+    fd = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise DatasetError(
+            sentence(f"{root} is being written by another process", do="wait for it, or record into another folder")
+        ) from None
+    return fd
+
+
+def strangers(root: Path) -> list[str]:
+    """What lies there that armside did not put there."""
+    return sorted(file.name for file in root.iterdir() if not file.name.startswith((".armside-", "armside-")))
 
 
 def begin(root: Path) -> Path:

@@ -8,6 +8,7 @@ next one goes on in the same folder. Knows nothing of arms and policies.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,9 +40,10 @@ class Frame:
 class LeRobotWriter:
     """`start()`, `add(frame)` ..., then `save()` or `drop()`; `close()` at last. Not for several threads."""
 
-    def __init__(self, root: Path, plan: DatasetPlan, state: State, durable: bool = True) -> None:
+    def __init__(self, root: Path, plan: DatasetPlan, state: State, held: int, durable: bool = True) -> None:
         """Use `open`."""
         self.root, self.plan = root, plan
+        self._held = held
         self._merger = Merger(root, plan, state, durable)
         self._draft: Draft | None = None
 
@@ -52,24 +54,18 @@ class LeRobotWriter:
         `durable`: a saved episode also survives a loss of power; what a simulation can make again need not.
         """
         folder = Path(root)
-        commit.recover(folder)
-        wanted = json.loads(json.dumps(asdict(plan)))
-        if (folder / INFO_FILE).is_file():
-            found = _plan_there(folder)
-            if found != wanted:
-                odd = [key for key in wanted if found.get(key) != wanted[key]]
-                raise DatasetError(
-                    sentence(
-                        f"{folder} holds a dataset of another plan",
-                        expected=f"the same {', '.join(odd) or 'plan'}",
-                        got={key: found.get(key) for key in odd},
-                        do="record into a folder of its own; armside can train on several datasets",
-                    )
-                )
-            return cls(folder, plan, State.read(folder), durable)
         require_place(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, plan, State(), durable)
+        held = commit.lock(folder)
+        try:
+            commit.recover(folder)
+            state = State()
+            if (folder / INFO_FILE).is_file():
+                _same_plan(folder, plan)
+                state = State.read(folder)
+            return cls(folder, plan, state, held, durable)
+        except BaseException:
+            os.close(held)
+            raise
 
     @property
     def episodes(self) -> int:
@@ -118,8 +114,11 @@ class LeRobotWriter:
             commit.recover(self.root)
 
     def close(self) -> None:
-        """Drops what was not saved."""
+        """Drops what was not saved, and lets another process write. May be called twice."""
         self.drop()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def __enter__(self) -> LeRobotWriter:
         return self
@@ -134,9 +133,24 @@ def require_place(folder: Path) -> None:
     """DatasetError where no dataset can be begun, and none of ours goes on: known before anything is recorded."""
     if (folder / INFO_FILE).is_file():
         _plan_there(folder)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or commit.strangers(folder)):
         do = "choose another folder"
         raise DatasetError(sentence(f"{folder}", expected="an empty folder, or a dataset", got="other files", do=do))
+
+
+def _same_plan(folder: Path, plan: DatasetPlan) -> None:
+    """Raises DatasetError where the dataset there is of another plan."""
+    wanted, found = json.loads(json.dumps(asdict(plan))), _plan_there(folder)
+    odd = [key for key in wanted if found.get(key) != wanted[key]]
+    if odd or found != wanted:
+        raise DatasetError(
+            sentence(
+                f"{folder} holds a dataset of another plan",
+                expected=f"the same {', '.join(odd) or 'plan'}",
+                got={key: found.get(key) for key in odd},
+                do="record into a folder of its own; armside can train on several datasets",
+            )
+        )
 
 
 def _plan_there(folder: Path) -> dict[str, Any]:

@@ -183,6 +183,25 @@ def test_goes_on_where_it_was(tmp_path: Path, root: Path) -> None:
         LeRobotWriter.open(tmp_path / "set", replace(PLAN, fps=20))
 
 
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with LeRobotWriter.open(tmp_path / "set", PLAN) as writer:
+        writer.start()
+        writer.add(frame(0, 0))
+        with pytest.raises(DatasetError, match="is being written by another process"):
+            LeRobotWriter.open(tmp_path / "set", PLAN)
+        for number in range(1, LENGTHS[0]):
+            writer.add(frame(0, number))
+        writer.save()
+    check(tmp_path / "set", 1)
+
+
+def test_killed_in_the_first_episode(tmp_path: Path) -> None:
+    """Nothing but the folder of the next files is there: it is begun again."""
+    (tmp_path / "set" / commit.ASIDE).mkdir(parents=True)
+    (tmp_path / "set" / commit.ASIDE / "episode-front.mp4").write_bytes(b"half")
+    check(write(tmp_path / "set", episodes=(0,)), 1)
+
+
 def test_a_dropped_episode_leaves_nothing(tmp_path: Path) -> None:
     root = write(tmp_path / "set", episodes=(0,))
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
@@ -270,7 +289,8 @@ def test_killed_while_an_episode_is_added(tmp_path: Path, left: int) -> None:
             open_dataset(root)
     else:
         check(root, 1)
-    writer = LeRobotWriter.open(root, PLAN)
-    check(root, writer.episodes)
-    write(root, episodes=tuple(range(writer.episodes, 3)))
+    with LeRobotWriter.open(root, PLAN) as writer:
+        count = writer.episodes
+    check(root, count)
+    write(root, episodes=tuple(range(count, 3)))
     check(root)
