@@ -15,7 +15,7 @@ import numpy as np
 from firmware_bridge.kinematics.bodies import Placed, bodies_of
 from firmware_bridge.kinematics.link import Link
 from firmware_bridge.robots import find
-from sim.arms import ArmModel, Motor, Part
+from sim.arms import DARK, ArmModel, Motor, Part
 from sim.scene import CameraPose, Scene, Thing
 from sim.table import add_light, add_table
 
@@ -106,9 +106,14 @@ def _add_arm(spec: mujoco.MjSpec, model: ArmModel, placed: Placed) -> None:
         body.gravcomp = float(model.weightless)
         if link.move is not None:
             _add_joint(spec, model.motors[link.move.joint], placed, link, body)
-        for part in [part for part in model.parts if part.link == link.name]:
+        for part in [part for part in model.parts if part.link == link.name] or _enclosing(link):
             _add_part(body, part)
     _couple(spec, placed)
+
+
+def _enclosing(link: Link) -> list[Part]:
+    """A link that has no shape of its own: the boxes that the bridge keeps clear of things."""
+    return [Part(link.name, "box", box.half, box.centre, box.quat, DARK) for box in link.boxes]
 
 
 def _yaw(placed: Placed) -> float:

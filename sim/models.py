@@ -5,8 +5,9 @@ from __future__ import annotations
 from policy_spec.errors import SimError, sentence
 from sim.arms import ArmModel
 from sim.so101 import SO101
+from sim.yam import BI_YAM, YAM
 
-MODELS: dict[str, ArmModel] = {model.robot: model for model in (SO101,)}
+MODELS: dict[str, ArmModel] = {model.robot: model for model in (SO101, YAM, BI_YAM)}
 
 
 def model_of(robot: str) -> ArmModel:

@@ -8,7 +8,7 @@ from sim.scene import Light, TableTop
 
 THING = 2  # contact group of build.py: what lies on the table; ARM is 1
 ARM = 1
-HALF = (0.60, 0.60)  # m, of the table's top
+HALF = (0.75, 0.90)  # m, of the table's top
 WALL: tuple[float, float, float] = (0.55, 0.57, 0.60)  # what stands behind it
 TEXTURE_PIXELS = 128
 BUILTIN = {
