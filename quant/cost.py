@@ -107,6 +107,8 @@ def product_type(plan: Plan, graph: str, product: Product) -> str:
     if product.weight is None:
         return base
     scheme = plan.choice(graph, product.weight).scheme
+    if scheme == FULL:
+        return FULL
     return INT8 if scheme in SCHEMES and SCHEMES[scheme].activation_bits == 8 else base
 
 

@@ -48,21 +48,22 @@ class Plan:
         return tuple(dict.fromkeys(choice.scheme for choice in self.choices))
 
     def base(self, graph: str) -> str:
-        """The float type of what one graph does not quantize: FULL, FP16 or BF16. Raises UsageError where its products
-        are of several: a graph is of one.
+        """The float type of what one graph does not quantize: FULL, FP16 or BF16; products that the plan keeps
+        FULL in a graph of a lower type are islands in it. Raises UsageError where the products are of two lower types.
         """
         mine = {name for name, group in BY_NAME.items() if graph in group.graphs and group.kind == PRODUCT}
         floats = {c.scheme: c.group for c in self.choices if c.scheme in FLOATS and part_of(c.group).group in mine}
-        if len(floats) > 1:
+        lower = {scheme: group for scheme, group in floats.items() if scheme != FULL}
+        if len(lower) > 1:
             raise UsageError(
                 sentence(
                     f"a plan gives the {graph} graph several float types",
-                    expected="one, for all products that are not quantized",
-                    got=", ".join(f"{group} {scheme}" for scheme, group in floats.items()),
+                    expected="one beside fp32, for all products that are not quantized",
+                    got=", ".join(f"{group} {scheme}" for scheme, group in lower.items()),
                     do="give them the same one",
                 )
             )
-        return next(iter(floats), self.float_type)
+        return next(iter(lower or floats), self.float_type)
 
 
 def ordered(choices: Iterable[Choice]) -> tuple[Choice, ...]:

@@ -90,21 +90,18 @@ def test_two_choices_for_the_same_weights_are_refused(twice: tuple[str, ...]) ->
     ordered((Choice("llm.ffn@1-3", W8A8, ""), Choice("llm.ffn@4-6", W8A8, "")))  # the control
 
 
-def test_a_graph_has_one_float_type() -> None:
+def test_a_graph_has_one_float_type_and_islands() -> None:
     choices = {c.group: c for c in make_plan("int8", FP16).choices}
-    alone = Choice("vision.vit", FULL, "for accuracy")
+
+    def base(*changed: Choice) -> str:
+        return Plan("mine", ordered((choices | {c.group: c for c in changed}).values()), FP16).base("vision")
+
+    assert base(Choice("vision.vit", FULL, "an island in it")) == FP16
+    assert base(*(Choice(name, FULL, "") for name in choices if name.startswith("vision."))) == FULL
     with pytest.raises(UsageError, match="vision graph several float types"):
-        Plan("mine", ordered((choices | {"vision.vit": alone}).values()), FP16).base("vision")
-    vision = {name: Choice(name, FULL, "") for name in choices if name.startswith("vision.")}
-    plan = Plan("mine", ordered((choices | vision).values()), FP16)
-    assert plan.base("vision") == FULL and plan.base("flow") == FP16
-    table = Plan(
-        "mine",
-        ordered(
-            (
-                {c.group: c for c in make_plan("fp32").choices}
-                | {"llm.embeddings": Choice("llm.embeddings", FP16, "a table alone may be smaller")}
-            ).values()
-        ),
-    )
-    assert table.base("llm") == FULL
+        base(Choice("vision.vit", BF16, "beside fp16"))
+    whole = {c.group: c for c in make_plan("fp32").choices}
+    small = {"llm.embeddings": Choice("llm.embeddings", FP16, "a table alone may be smaller")}
+    assert Plan("mine", ordered((whole | small).values())).base("llm") == FULL
+    quantized = make_plan("int4", FP16)
+    assert quantized.base("llm") == FP16  # all its products are quantized: the plan's own float type

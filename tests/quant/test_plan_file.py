@@ -53,7 +53,10 @@ def test_a_file_may_hold_only_what_differs() -> None:
         (changed({"group": "llm.ffn", "scheme": "int8-w8a9"}), "did you mean int8-w8a8"),
         (changed({"group": "llm.norms", "scheme": "int8-w8a8"}), "llm.norms is no product; expected: one of fp32"),
         (changed({"group": "llm.embeddings", "scheme": "int4-g32"}), "expected: one of fp32, fp16, bf16, int8-weight"),
-        (changed({"group": "llm.ffn", "scheme": "fp16"}), "llm graph several float types"),
+        (
+            changed({"group": "llm.ffn", "scheme": "fp16"}, {"group": "llm.attention", "scheme": "bf16"}),
+            "llm graph several float types",
+        ),
         (changed(float_type="int8"), "float_type; expected: one of fp32, fp16, bf16"),
         (
             {"choices": [{"group": "llm.ffn", "scheme": "fp32"}]},
