@@ -46,7 +46,7 @@ def with_scene(config: BridgeConfig, scene: str | None) -> BridgeConfig:
         raise UsageError(sentence("--scene", expected=f"--port {SIM}", got=config.port, do=do))
     from sim.scene_name import scene_of
 
-    scene_of(scene)
+    scene_of(scene, config.robot)
     twin = (TWIN, "--scene", scene, "--pictures", str(pictures_path(config.id)))
     return dataclasses.replace(config, twin=twin)
 

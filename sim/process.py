@@ -1,8 +1,8 @@
 """A simulated arm in real time, as a process: `python -m sim.process --robot so101 --scene reach:0 --pictures PATH`.
 
-Virtual servos on a pseudo-terminal whose shafts are a World's joints; another process draws its cameras. Prints
-one JSON line with the port, then serves until its stdin ends (its parent died or closed it) or SIGTERM. Stdin lines are
-orders as sts/virtual_orders.py has them, and one more: {"do": "scene"} tells objects, joints and the world's time. A
+A World's joints are the shafts of virtual servos at a port (served.py); another process draws its cameras. Prints one
+JSON line with the port, then serves until its stdin ends (its parent died or closed it) or SIGTERM. Stdin lines are
+orders as the family's own virtual process has them, and one more: {"do": "scene"} tells objects, joints and time. A
 bridge starts it in place of its own virtual servos (BridgeConfig.twin).
 """
 
@@ -22,32 +22,28 @@ from typing import Any
 from firmware_bridge import robots
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.processes import spawn
-from firmware_bridge.sts import calibration as calibrations
-from firmware_bridge.sts.virtual_orders import obey_line
-from firmware_bridge.sts.virtual_port import VirtualPort
 from policy_spec.errors import ArmsideError
 from sim.painter_process import HEAD, READY
 from sim.scene_name import scene_of
-from sim.servos import make_bus
+from sim.served import FAMILIES, Served
 from sim.world import World
 
 IDLE_S = 0.02  # between two looks at the clock where no host asks: things fall all the same
 
 
 class Live:
-    """A world that moves as real time does, behind one port; its states go to the process that draws."""
+    """A world that moves as real time does, behind its servos; its states go to the process that draws."""
 
-    def __init__(self, world: World, port: VirtualPort) -> None:
+    def __init__(self, world: World, served: Served) -> None:
         self.world = world
-        self.port = port
+        self.served = served
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Serves the port, and lets time pass, until `end`."""
-        threading.Thread(target=self.port.run, name="servos", daemon=True).start()
+        """Lets time pass where no host asks, until `end`."""
         while not self._ended.wait(IDLE_S):
-            with self.port.lock:
-                self.port.bus.advance(time.monotonic())
+            with self.served.lock:
+                self.served.pass_time(time.monotonic())
 
     def end(self) -> None:
         self._ended.set()
@@ -57,7 +53,7 @@ class Live:
         assert painter.stdin is not None and painter.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             while painter.stdout.read(1):
-                with self.port.lock:
+                with self.served.lock:
                     state, seconds = self.world.snapshot().state, self.world.time
                 painter.stdin.write(HEAD.pack(len(state), seconds) + state.tobytes())
                 painter.stdin.flush()
@@ -67,11 +63,10 @@ class Live:
         with contextlib.suppress(ValueError, AttributeError):
             if json.loads(line).get("do") == "scene":
                 return self._scene()
-        answer: dict[str, Any] = obey_line(self.port, line)
-        return answer
+        return self.served.obey(line)
 
     def _scene(self) -> dict[str, Any]:
-        with self.port.lock:
+        with self.served.lock:
             found = self.world.objects()
             return {
                 "text": self.world.scene.text,
@@ -87,27 +82,27 @@ def main() -> int:
     try:
         world = World(options.robot, scene_of(options.scene, options.robot))
         robot = robots.find(options.robot)
-        calibration = calibrations.load(options.calibration, robot.joints) if options.calibration else None
-        port = VirtualPort(make_bus(world, robot, calibration=calibration))
+        served = FAMILIES[robot.family](world, robot, options.calibration, options.gripper)
     except (ArmsideError, BridgeError) as error:
         print(f"sim: {error}", file=sys.stderr)
         return 1
     # Ctrl-C in the terminal is for whoever runs the arm; the world goes when its owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    live = Live(world, port)
+    live = Live(world, served)
     if painter is not None:
         assert painter.stdout is not None
         if painter.stdout.read(1) != READY:  # its socket is bound; else it has said why not
             return 1
         threading.Thread(target=live.tell_states, args=(painter,), name="states", daemon=True).start()
+    served.start()
     threading.Thread(target=live.run, name="world", daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
-        os.write(sys.stdout.fileno(), json.dumps({"port": port.path}).encode() + b"\n")
+        os.write(sys.stdout.fileno(), json.dumps({"port": served.port}).encode() + b"\n")
     for line in sys.stdin:
         print(json.dumps(live.obey(line)), flush=True)
     live.end()
-    port.unplug()
+    served.end()
     return 0
 
 
@@ -123,8 +118,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--robot", required=True)
     parser.add_argument("--scene", default="", help="TASK:SEED, such as reach:0; without it an empty table")
     parser.add_argument("--pictures", default="", help="path of the socket where the cameras are")
-    parser.add_argument("--calibration", default="", help="LeRobot file to put into the servos' memory")
-    parser.add_argument("--gripper", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--calibration", default="", help="of the arm, to put into the servos' memory")
+    parser.add_argument("--gripper", default="", help="of a YAM: its type where no calibration says it")
     return parser.parse_args()
 
 

@@ -143,7 +143,7 @@ def main() -> int:
     # Ctrl-C in the terminal is for whoever runs the arm; motors go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    port = ",".join(_serve(process.channels, options.link))
+    port = ",".join(serve(process.channels, options.link))
     with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
         os.write(sys.stdout.fileno(), json.dumps({"port": port}).encode() + b"\n")
     for line in sys.stdin:
@@ -151,7 +151,7 @@ def main() -> int:
     return 0
 
 
-def _serve(channels: list[VirtualChannel], link: str) -> list[str]:
+def serve(channels: list[VirtualChannel], link: str) -> list[str]:
     """Start threads that serve `channels`; the ports where they are found."""
     if link in ("udp_multicast", "auto"):
         specs = free_ports(len(channels))

@@ -68,6 +68,27 @@ def test_a_bridge_moves_it_and_a_camera_sees_that(running: tuple[object, Path]) 
         eye.picture(Request("back"))
 
 
+def test_a_yam_moves_its_world_through_can_frames(tmp_path: Path) -> None:
+    config = BridgeConfig(robot="yam", port="sim", twin=("sim.process", "--scene", "empty"), exit_policy="hold")
+    with start_bridge(config, timeout_s=30.0) as bridge:
+        client = bridge.client
+        client.status()
+        client.arm()
+        seen = client.status()
+        while seen.torque != "on":
+            seen = client.status()
+        goal = seen.measured.astype(np.float32).copy()
+        goal[0] += np.float32(0.4)
+        goal[6] = np.float32(0.2)
+        rows = np.linspace(seen.measured, goal, 6).astype(np.float32)
+        assert client.send_chunk(Chunk(rows, "yam", UNITS, FRAME, seen.seq, seen.tick, 0.1)).ok
+        until = time.monotonic() + 20.0
+        while (np.abs(client.status().measured[[0, 6]] - goal[[0, 6]]) > 0.03).any():
+            now = client.status()
+            assert time.monotonic() < until and not now.fault, now
+        assert bridge.close("limp")
+
+
 def test_what_cannot_start_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="port sim"):
         BridgeConfig(robot="so101", port="/dev/ttyACM0", calibration="x", twin=("sim.process",))
