@@ -43,7 +43,8 @@ def flow_graph(checkpoint: Checkpoint, bracket: int, horizon: int, steps: int) -
         for k, v in zip(names[::2], names[1::2], strict=True)
     ]
     velocity = graph.velocity(x, step, kv, (context_bias, horizon_bias), horizon)
-    with emit.layer("flow.final"):
+    # The actions themselves are an island: rounded to float16 they would lose a little at every step.
+    with emit.layer("flow.final"), emit.island("euler"):
         velocity = emit.op("Mul", velocity, dims)
         moved = emit.op("Add", x, emit.op("Mul", velocity, emit.scalar(float(np.float32(1.0 / steps)))))
         moved = emit.op("Mul", moved, dims)
@@ -73,7 +74,8 @@ class FlowGraph:
         cross_bias, self_bias = biases
         if c.causal_attn:
             causal = additive(np.tri(horizon, dtype=np.bool_))
-            self_bias = emit.op("Add", self_bias, emit.const("causal", causal[None, None]))
+            with emit.island("mask"):
+                self_bias = emit.op("Add", self_bias, emit.const("causal", causal[None, None]))
         with emit.layer("flow.embed"):
             x = emit.out(self.weights.linear(x, f"{EXPERT}.action_embed"))
         for i, pair in enumerate(kv):
