@@ -48,11 +48,7 @@ def test_rows_as_numpy_reads_them_back(scheme: str, per_row: int, form: str, tmp
     got = run(model, {"ids": ids}, tmp_path)
     row = SCHEMES[scheme]
     assert row.quantize is not None
-    back = (
-        effective(row, quantize_per_channel(table().T)).T
-        if row.weight_bits == 8
-        else effective(row, row.quantize(table()))
-    )
+    back = effective(row, row.quantize(table().T)).T
     assert np.array_equal(got[0], back[ids[0]])
     assert not np.array_equal(got[0], table()[ids[0]])  # the control
     assert np.abs(got[0] - table()[ids[0]]).max() < 0.02 * np.abs(table()[ids[0]]).max()

@@ -1,4 +1,4 @@
-"""A case through the exported bundles: float32 within the model's tolerances, INT8 within its own."""
+"""A case through the exported bundles: float32 within the model's tolerances, INT8 and float16 within their own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,36 @@ from armside.make_bundle import ExportOptions, export_bundle
 from edge.ort_engine import OrtEngine, open_engine
 from export.build import GraphOptions
 from policy_spec.bundle import open_bundle
+from policy_spec.compare import cosine, max_abs
 from policy_spec.graphs import GRAPHS, kv_names
 from policy_spec.pipeline import Pipeline
 from policy_spec.spec import PolicySpec
+from quant.apply import apply_plan
+from quant.plan import make_plan
+from quant.rewrite import EMULATED
+from tests.quant.graphs_by_hand import plan_of
 from tests.reference.inputs import observation
 from tests.reference.model_truth import check_units
-from tests.reference.quantities import INT8_ABS, Case
+from tests.reference.quantities import FP16_ABS, INT8_ABS, Case
 from train.model.expert import KV
 
 Arrays = Mapping[str, np.ndarray]
+HELD = ("fp32", "int8", "fp16")  # bundles, as a user makes them
+# Only reported: float16 and bfloat16 with every value rounded, as ONNX Runtime's CPU does not; INT4 rounded to nearest.
+REPORTED = {
+    "fp16, emulated": make_plan("fp16"),
+    "bf16, emulated": make_plan("bf16"),
+    "int4-g32, LLM": plan_of("int4-g32", "llm.attention", "llm.ffn"),
+}
 
 
 def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str, OrtEngine]:
-    """Both bundles of a checkpoint, with room for its cases' cameras and longest prompt."""
+    """The bundles of a checkpoint, with room for its cases' cameras and longest prompt."""
     runners = {}
     spec = PolicySpec.from_checkpoint(checkpoint)
     # An export refuses less than the longest empty prompt: another tag's, or the depth style's, may exceed every case.
     longest = max(longest, spec.empty_prompt(spec.tokenizer(checkpoint / "tokenizer.json"), cameras))
-    for precision in ("fp32", "int8"):
+    for precision in HELD:
         options = ExportOptions(
             str(checkpoint),
             folder / precision,
@@ -39,6 +51,9 @@ def make(checkpoint: Path, folder: Path, cameras: int, longest: int) -> dict[str
         export_bundle(options, lambda *_: None)
         bundle = open_bundle(folder / precision)
         runners[precision] = open_engine({graph: bundle.graph_path(graph) for graph in GRAPHS})
+    for name, plan in REPORTED.items():
+        apply_plan(folder / "fp32", folder / name, plan, lambda *_: None, form=EMULATED)
+        runners[name] = open_engine({graph: folder / name / f"{graph}.onnx" for graph in GRAPHS})
     return runners
 
 
@@ -68,6 +83,11 @@ def check(case: Case, runners: Mapping[str, OrtEngine], pipeline: Pipeline, data
     small = pipeline.predict(runners["int8"].run, seen, task, noise=data["noise"]).normalized[..., :dims]
     case.cosine("int8: cosine", small, expected)
     case.absolute("int8: max abs", small, expected, INT8_ABS)
+    half = pipeline.predict(runners["fp16"].run, seen, task, noise=data["noise"]).normalized[..., :dims]
+    case.absolute("fp16: max abs", half, expected, FP16_ABS)
+    for name in REPORTED:
+        got_so = pipeline.predict(runners[name].run, seen, task, noise=data["noise"]).normalized[..., :dims]
+        case.report(f"{name}: max abs", max_abs(got_so, expected), f"cosine {cosine(got_so, expected):.6f}")
 
 
 def sized(pipeline: Pipeline, cameras: int, bracket: int) -> Pipeline:
