@@ -32,7 +32,13 @@ EXTRAS: dict[str, dict[str, str]] = {
         "matplotlib": "matplotlib",
     },
     "data": {"pyarrow": "pyarrow", "av": "av"},
-    "train": {"torch": "torch", "pyarrow": "pyarrow", "av": "av"},
+    "train": {
+        "torch": "torch",
+        "pyarrow": "pyarrow",
+        "av": "av",
+        "tomlkit": "tomlkit",
+        "matplotlib": "matplotlib",
+    },
     "sim": {"mujoco": "mujoco"},
 }
 

@@ -7,13 +7,14 @@ nothing of what the settings mean.
 from __future__ import annotations
 
 import difflib
-import sys
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import tomlkit
 
 from policy_spec.errors import UsageError, sentence
 from train.recipe.config import Config
@@ -44,11 +45,8 @@ def config_of(data: dict[str, Any]) -> Config:
 
 def parse(text: str) -> dict[str, Any]:
     """TOML text. Raises ValueError."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
+    parsed: dict[str, Any] = tomlkit.parse(text).unwrap()
+    return parsed
 
 
 def apply(data: dict[str, Any], setting: str) -> None:

@@ -6,6 +6,7 @@ resumes from, so that it never tells a step twice. Knows nothing of terminals.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -99,7 +100,7 @@ class WeightsAndBiases:
 
     def __init__(self, out: Path, config: Config) -> None:
         try:
-            import wandb
+            wandb: Any = importlib.import_module("wandb")  # of no extra: who asks for it installs it
         except ImportError as error:
             raise _not_there("run.wandb", "wandb") from error
         self._run = wandb.init(
