@@ -27,6 +27,7 @@ class RecordingSource:
     cameras: tuple[str, ...]
     state_names: tuple[str, ...]
     episodes: tuple[tuple[ObservationRecord, ...], ...]
+    norm_tag: str = ""  # of the policy that ran; "" where the recording does not say
 
     @classmethod
     def open(cls, root: Path) -> RecordingSource:
@@ -38,7 +39,8 @@ class RecordingSource:
         width = len(cut[0][0].state)
         joints = recording.header.policy_joints
         names = joints if len(joints) == width else tuple(f"dim {i}" for i in range(width))
-        return cls(root.resolve().name, root, tuple(recording.header.cameras), names, cut)
+        header = recording.header
+        return cls(root.resolve().name, root, tuple(header.cameras), names, cut, header.norm_tag)
 
     @property
     def lengths(self) -> tuple[int, ...]:
