@@ -114,7 +114,7 @@ class Mixture:
             state=states[frame],
             actions=chunk,
             step_is_pad=is_pad,
-            depth=_codes(view, frame),
+            depth=_codes(view, frame, cameras),
             place=place,
         )
 
@@ -141,6 +141,8 @@ class Mixture:
         return kept[1], kept[2]
 
 
-def _codes(view: EpisodeView, frame: int) -> np.ndarray | None:
-    key = next((key for key in DEPTH_KEYS if key in view.info.features), None)
+def _codes(view: EpisodeView, frame: int, cameras: tuple[str, ...]) -> np.ndarray | None:
+    """Of the first camera; a column without a camera's name is that of all orders."""
+    first = [f"{key}.{cameras[0].rpartition('.')[2]}" for key in DEPTH_KEYS] if cameras else []
+    key = next((key for key in (*first, *DEPTH_KEYS) if key in view.info.features), None)
     return None if key is None else view.column(key)[frame].astype(np.int64).reshape(-1)

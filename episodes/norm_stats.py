@@ -77,6 +77,8 @@ def tag_entry(
             raise DatasetError(sentence(what, expected=f"{mine} numbers of state and action", got=theirs))
     _same_frame(sources)
     stats = {}
+    if not first.state_names:
+        raise DatasetError(sentence(f"{first.name}: features", expected="observation.state", got="none"))
     for which, names in (("state", first.state_names), ("action", first.action_names)):
         rows = functools.partial(_rows, sources, which, tell)
         summary = summarize(rows, list(QUANTILES.values()))

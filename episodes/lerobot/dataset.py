@@ -26,7 +26,7 @@ from policy_spec.errors import DatasetError, sentence
 class Keys:
     """Which features are the state and the action."""
 
-    action: str = "action"
+    action: str = "action"  # "" where none is wanted
     states: tuple[str, ...] = ("observation.state",)  # joined in this order
 
 
@@ -107,11 +107,11 @@ class Dataset:
 def open_dataset(source: Path | str, *, keys: Keys | None = None, tolerance_s: float = TOLERANCE_S) -> Dataset:
     """Opens a folder, or OWNER/NAME[@REVISION] on the hub. Raises DatasetError, HubError.
 
+    `keys`: which features are state and action; without them LeRobot's names, and no state where there is none.
     `tolerance_s`: how far a video's frame may be from the time that the table says.
     """
     from episodes.observations import looks_like_hub
 
-    keys = keys or Keys()
     files: Files
     if (Path(source).expanduser() / INFO_FILE).is_file():
         files = LocalFiles(Path(source).expanduser())
@@ -127,7 +127,10 @@ def open_dataset(source: Path | str, *, keys: Keys | None = None, tolerance_s: f
         parse_json(own.read_bytes(), str(own)) if own.is_file() else None,
         files.name,
     )
-    for key in (keys.action, *keys.states):
+    if keys is None:
+        usual = Keys()
+        keys = Keys(states=tuple(key for key in usual.states if key in info.features))
+    for key in (*([keys.action] if keys.action else []), *keys.states):
         info.feature(key)
     sources = Sources(files, DataPool(), VideoPool(tolerance_s), keys.action, keys.states)
     return Dataset(info, files, read_index(files, info), keys, read_annotated(files), sources)

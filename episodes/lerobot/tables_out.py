@@ -23,17 +23,18 @@ PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 def frame_schema(plan: DatasetPlan) -> pa.Schema:
     """Of data/: fixed-size lists for vectors, single values where the width is 1, structs of bytes for pictures."""
-    fields = [(ACTION, _vector("float32", len(plan.action_names))), (STATE, _vector("float32", len(plan.state_names)))]
+    widths = {ACTION: len(plan.action_names), STATE: len(plan.state_names)}
+    fields = [(key, vector_type("float32", width)) for key, width in widths.items()]
     keys = plan.camera_keys
     pictures = (*(plan.cameras if plan.pictures == "image" else ()), *plan.depths)
     fields += [(keys[name], PICTURE) for name in pictures]
-    fields += [(key, _vector(extra.dtype, extra.width)) for key, extra in plan.extras.items()]
+    fields += [(key, vector_type(extra.dtype, extra.width)) for key, extra in plan.extras.items()]
     return pa.schema([*fields, ("timestamp", pa.float32()), *((key, pa.int64()) for key in COUNTERS)])
 
 
 def frame_table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
     """One episode: arrays [T, D] or [T], or lists of encoded pictures."""
-    return pa.table([_column(columns[f.name], f.type) for f in schema], schema=schema)
+    return pa.table([typed_column(columns[f.name], f.type) for f in schema], schema=schema)
 
 
 def append_frames(before: Path | None, table: pa.Table, out: Path) -> None:
@@ -42,7 +43,7 @@ def append_frames(before: Path | None, table: pa.Table, out: Path) -> None:
         if before is not None:
             file = open_parquet(before)
             for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group).cast(table.schema))
+                writer.write_table(file.read_row_group(group).select(table.schema.names).cast(table.schema))
             file.close()
         writer.write_table(table)
 
@@ -68,12 +69,14 @@ def _note(name: str, kind: str, dtype: str) -> dict[str, Any]:
     return {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": dtype, "metadata": None}
 
 
-def _vector(dtype: str, width: int) -> pa.DataType:
+def vector_type(dtype: str, width: int) -> pa.DataType:
+    """Of a column: single values where the width is 1, else lists of that length."""
     kind = pa.from_numpy_dtype(np.dtype(dtype))
     return kind if width == 1 else pa.list_(kind, width)
 
 
-def _column(values: Any, kind: pa.DataType) -> pa.Array:
+def typed_column(values: Any, kind: pa.DataType) -> pa.Array:
+    """[T, width] numbers, or encoded pictures, as a column of that type."""
     if kind == PICTURE:
         return pa.array([{"bytes": data, "path": None} for data in values], PICTURE)
     flat = np.ascontiguousarray(values).reshape(-1)

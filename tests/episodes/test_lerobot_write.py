@@ -16,11 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from episodes.lerobot import commit
+from episodes.lerobot.add_column import add_column
 from episodes.lerobot.dataset import open_dataset
+from episodes.lerobot.episode import EpisodeView
 from episodes.lerobot.plan import DatasetPlan, Extra, VideoOptions
 from episodes.lerobot.stats import PictureStats, together, vector_stats
 from episodes.lerobot.writer import Frame, LeRobotWriter
+from episodes.mixture import Mixture, Part
 from policy_spec.errors import DatasetError
+from tests.episodes import lerobot_layout as layout
 
 NAMES = ("shoulder.pos", "gripper.pos")
 SIZE = (48, 64)
@@ -246,6 +250,50 @@ def test_no_place_for_a_dataset(tmp_path: Path) -> None:
         writer.save()
     with pytest.raises(DatasetError, match="expected: an even width and height; got: 63x48"):
         replace(PLAN, cameras={"front": (48, 63)})
+
+
+def go_on_with_codes(root: Path) -> None:
+    """The next episode has the column too; those before keep theirs."""
+    plan = replace(PLAN, extras={**PLAN.extras, "depth_buffer_codes.front": Extra("int64", 4)})
+    one = frame(0, 0)
+    with LeRobotWriter.open(root, plan) as writer:
+        writer.start()
+        writer.add(replace(one, extras={**one.extras, "depth_buffer_codes.front": [7] * 4}))
+        writer.save()
+    with open_dataset(root) as dataset:
+        assert dataset.episode(3).column("depth_buffer_codes.front").tolist() == [[7] * 4]
+        assert dataset.episode(1).column("depth_buffer_codes.front")[2].tolist() == [12] * 4
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "theirs"])
+def test_a_column_added_afterwards(tmp_path: Path, ours: bool) -> None:
+    root = write(tmp_path / "set") if ours else layout.write(tmp_path / "set")
+
+    def codes(view: EpisodeView) -> np.ndarray:
+        return np.stack([np.full(4, 10 * view.position + n) for n in range(view.length)])
+
+    before = {file: file.read_bytes() for file in root.rglob("*.mp4")}
+    for _ in range(2):  # the second time in its own place
+        add_column(root, "depth_buffer_codes.front", Extra("int64", 4), codes)
+    with open_dataset(root) as dataset:
+        for position in range(3):
+            assert dataset.episode(position).column("depth_buffer_codes.front")[2].tolist() == [10 * position + 2] * 4
+        sample = Mixture([Part(dataset, 2)]).sample((0, 1, 2))
+        assert sample.depth is not None and sample.depth.tolist() == [12] * 4
+        assert Mixture([Part(dataset, 2, cameras=("wrist",))]).sample((0, 1, 2)).depth is None
+        if not ours:
+            np.testing.assert_array_equal(dataset.episode(2).picture("wrist", 1), layout.picture(2, 1)[:, ::-1])
+    if ours:
+        check(root)
+    assert {file: file.read_bytes() for file in root.rglob("*.mp4")} == before
+    if ours:
+        go_on_with_codes(root)
+    facts = (root / "meta/info.json").read_bytes()
+    with pytest.raises(DatasetError, match=r"more of episode 1; expected: \[\d, 3\]; got: \[2\]"):
+        add_column(root, "more", Extra("int64", 3), lambda v: np.zeros(2 if v.position else 3 * v.length))
+    assert (root / "meta/info.json").read_bytes() == facts
+    with pytest.raises(DatasetError, match=r"has a column depth_buffer_codes\.front"):
+        add_column(root, "depth_buffer_codes.front", Extra("int64", 5), codes)
 
 
 KILLED = """
