@@ -115,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     for note in result.notes:
         print(f"note: {note}")
-    # ru_maxrss is in kB on Linux.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
+    # ru_maxrss is in units of 1024 bytes on Linux.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"took {seconds(result.seconds)}, peak memory {size(peak)}")
     print(f"next: armside inspect {shlex.quote(str(result.path))}")
     return 0

@@ -33,7 +33,7 @@ path, resident = sys.argv[1], sys.argv[2]
 
 def status():
     lines = dict(line.split(":") for line in open("/proc/self/status"))
-    return {k: int(lines[k].split()[0]) / 1e6 for k in ("VmHWM", "VmRSS", "RssAnon", "RssFile")}  # GB
+    return {k: int(lines[k].split()[0]) * 1024 / 1e9 for k in ("VmHWM", "VmRSS", "RssAnon", "RssFile")}  # GB
 
 start = time.perf_counter()
 with Session.open(path, resident=resident) as session:
@@ -64,7 +64,7 @@ def export(checkpoint: Path, bundle: Path, precision: str) -> Row:
         "what": "export",
         "wall_s": time.monotonic() - start,
         "cpu_s": used.ru_utime + used.ru_stime,
-        "peak_gb": used.ru_maxrss / 1e6,
+        "peak_gb": used.ru_maxrss * 1024 / 1e9,
         "said": [line for line in said.splitlines() if line.startswith(("worst layer", "verified"))],
     }
 
