@@ -67,7 +67,7 @@ class HubFiles:
                 name, repo_type="dataset", revision=revision or None, endpoint=_endpoint(), allow_patterns=["meta/*"]
             )
         except (errors.HTTPError, errors.HFValidationError, OSError) as error:
-            raise _unreachable(f"the dataset {ref}", error) from error
+            raise _unreachable(f"{ref} is no folder here, and the dataset of that name", error) from error
         return cls(name, Path(folder), Path(folder).name)
 
     def path(self, relative: str) -> Path:
