@@ -63,9 +63,13 @@ def test_a_revision_is_pinned(hub: FakeHub) -> None:
 
 
 def test_what_is_not_there(hub: FakeHub) -> None:
-    with pytest.raises(HubError, match="nobody/nothing is no folder here, and the dataset of that name could not be fetched"):
+    with pytest.raises(
+        HubError, match="nobody/nothing is no folder here, and the dataset of that name could not be fetched"
+    ):
         open_dataset("nobody/nothing")
-    with pytest.raises(HubError, match=f"{REPO}@v9 is no folder here, and the dataset of that name could not be fetched"):
+    with pytest.raises(
+        HubError, match=f"{REPO}@v9 is no folder here, and the dataset of that name could not be fetched"
+    ):
         open_dataset(f"{REPO}@v9")
     with pytest.raises(DatasetError, match="is no LeRobot dataset"):
         open_dataset("no-such-folder")
