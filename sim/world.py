@@ -136,10 +136,13 @@ class World:
         return {name: float(self.data.qvel[joint.velocity]) / joint.scale for name, joint in self._joints.items()}
 
     def loads(self) -> dict[str, float]:
-        """What each motor pulls with, -1..1 of its stall; positive towards greater positions."""
-        pulls = self.data.actuator_force
+        """What each motor pulls with, -1..1 of its stall; positive towards greater positions.
+
+        What a weightless arm's driver adds against gravity is in it.
+        """
+        pulls, added = self.data.actuator_force, self.data.qfrc_gravcomp
         return {
-            name: float(np.sign(joint.scale) * pulls[joint.actuator] / joint.motor.force)
+            name: float(np.sign(joint.scale) * (pulls[joint.actuator] + added[joint.velocity]) / joint.motor.force)
             for name, joint in self._joints.items()
         }
 
@@ -208,6 +211,10 @@ class World:
         stall = np.array([joint.motor.force for joint in self._joints.values()])
         self.model.actuator_forcerange[:, 1] = stall * self._effort * self._torque
         self.model.actuator_forcerange[:, 0] = -self.model.actuator_forcerange[:, 1]
+        for placed in arms_of(self.arm) if self.arm.weightless else ():
+            on = any(self._torque[self._joints[name].actuator] for name in self.joints[placed.columns])
+            for name in placed.body.names:  # a limp arm's driver adds nothing
+                self.model.body_gravcomp[self.model.body(placed.called(name)).id] = float(on)
 
     def _step(self, steps: int) -> None:
         if steps:

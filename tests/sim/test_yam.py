@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.kinematics.chain import forward, tcp
+from firmware_bridge.kinematics.gravity import gravity_torque
 from sim.build import arms_of
 from sim.ik import Hold, Solver, upright
 from sim.models import model_of
@@ -54,8 +55,18 @@ def test_it_holds_its_weight_and_sinks_without_the_drivers_help() -> None:
     world.advance({}, 1.0)
     assert world.positions() == pytest.approx(start, abs=1e-3)
     world.model.body_gravcomp[:] = 0.0
-    world.advance({}, 1.0)
+    mujoco.mj_step(world.model, world.data, 500)
     assert abs(world.positions()["left_joint_2"] - start["left_joint_2"]) > 0.02
+
+
+def test_its_motors_carry_it_until_they_are_limp() -> None:
+    world = World("bi-yam")
+    pose = np.array([list(world.positions().values())])[:, :7]
+    torque = gravity_torque(arms_of(world.arm)[0].body, pose[0])
+    assert world.loads()["left_joint_2"] == pytest.approx(torque[1] / 28.0, abs=0.01)
+    world.advance({}, 0.3, torque_on={name: False for name in world.joints if name.startswith("left")})
+    assert world.loads()["left_joint_2"] == 0.0 and abs(world.velocities()["left_joint_2"]) > 0.1
+    assert world.positions()["right_joint_2"] == pytest.approx(1.05, abs=1e-3)
 
 
 def grip(effort: float) -> float:
