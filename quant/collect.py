@@ -17,7 +17,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from policy_spec.graphs import CACHE, NEXT
+from quant.plan import Plan
 from quant.samples import Sample
+from quant.schemes import SCHEMES
 from quant.statistics import Accumulator, Statistics
 
 BUDGET = 256_000_000  # bytes of extra outputs of one run; what does not fit is computed again, in a further run
@@ -155,3 +157,23 @@ def collect(pipeline: Predicts, run: Collector, samples: Iterable[Sample], progr
         progress("collect activations", number, len(chosen))
         pipeline.predict(run, sample.observation, sample.task, seed=sample.seed)
     return run.told.done()
+
+
+def wanted_by(plan: Plan, models: Mapping[str, ir.Model]) -> dict[str, dict[str, bool]]:
+    """Of each graph the weights whose scheme asks for activations, and whether it asks for their Gram matrix."""
+    found: dict[str, dict[str, bool]] = {}
+    for name, model in models.items():
+        for weight in product_weights(model):
+            scheme = SCHEMES[plan.choice(name, weight).scheme]
+            if scheme.needs:
+                found.setdefault(name, {})[weight] = scheme.gram
+    return found
+
+
+def product_weights(model: ir.Model) -> list[str]:
+    """The right sides of a graph's products, as far as they are constants [K, N]."""
+    rights = (node.inputs[1] for node in model.graph if node.op_type == "MatMul")
+    named = [
+        str(x.name) for x in rights if x is not None and x.const_value is not None and len(x.const_value.shape) == 2
+    ]
+    return list(dict.fromkeys(named))
