@@ -18,7 +18,7 @@ from export.cached_llm import CachedSizes, cached_llm_graph
 from export.context import context_graph
 from export.flow import flow_graph
 from export.llm import llm_graph
-from export.modes import check_mode
+from export.modes import check_conditioning, check_mode
 from export.reference import CachedTorchRunner, torch_runner
 from export.runner import OrtRunner
 from export.stream import Kept, pieces, stream_graph
@@ -135,6 +135,7 @@ class Job:
 def open_job(checkpoint_dir: Path, options: GraphOptions, progress: Progress) -> Job:
     """Raises CheckpointError or TensorError (the checkpoint), and what `plan_sizes` does (the options)."""
     checkpoint = Checkpoint(checkpoint_dir)
+    check_conditioning(checkpoint.config)
     progress("check tensors", 0, 1)
     checkpoint.check()
     spec = PolicySpec.from_checkpoint(checkpoint_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from policy_spec.config import ModelConfig
 from policy_spec.errors import CheckpointError, sentence
 from policy_spec.graphs import ACTION_HEAD, graphs_of
 from policy_spec.spec import PolicySpec
@@ -18,6 +19,19 @@ _EXPECTED = {
     "think": "a checkpoint that predicts a depth map before it acts",
     "discrete": "a checkpoint that answers in FAST tokens",
 }
+
+
+def check_conditioning(config: ModelConfig) -> None:
+    """Raises CheckpointError on an ablation of what the expert attends to: the graphs know the released one alone."""
+    if config.expert.conditioning != "per_layer":
+        raise CheckpointError(
+            sentence(
+                "this checkpoint's action expert cannot be exported",
+                expected="action_expert_config.conditioning per_layer, or none",
+                got=config.expert.conditioning,
+                do="train with start.conditioning = per_layer; the others are for comparison in torch",
+            )
+        )
 
 
 def check_mode(spec: PolicySpec, mode: str) -> None:

@@ -100,11 +100,11 @@ class Clips(Rates):
 class Warmups(Rates):
     """[stages.warmup] steps until a part's learning rate is reached."""
 
-    llm: float = 200
-    vit: float = 200
-    connector: float = 200
-    expert: float = 200
-    lm_head: float = 200
+    llm: float = 200.0
+    vit: float = 200.0
+    connector: float = 200.0
+    expert: float = 200.0
+    lm_head: float = 200.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from policy_spec.config import ModelConfig
 from train.learn.learner import Learner
@@ -47,6 +45,8 @@ def build(config: ModelConfig, stage: Stage, pool: tuple[int, int], world: World
 
 def shard(learner: Learner, world: World) -> None:
     """FSDP2, a unit for each layer. Modulations are units of their own: they run before their block."""
+    from torch.distributed.fsdp import fully_shard  # imported where it is needed: it takes seconds
+
     body = learner.model.model
     units: list[nn.Module] = [*body.vision_backbone.image_vit.transformer.resblocks, *body.transformer.blocks]
     for block in body.action_expert.blocks:
@@ -74,8 +74,11 @@ def fill(learner: Learner, source: Source) -> None:
 
 def copy_whole(target: Tensor, values: Tensor) -> None:
     """Whole values into a tensor, or this process's share of them into its shard."""
-    if isinstance(target, DTensor):
-        part = distribute_tensor(values.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
+    if hasattr(target, "to_local"):  # a DTensor
+        from torch.distributed.tensor import distribute_tensor
+
+        mesh, placements = target.device_mesh, target.placements  # type: ignore[attr-defined]
+        part = distribute_tensor(values.to(target.device), mesh, placements, src_data_rank=None)
         target.copy_(part)
     else:
         target.copy_(values)
@@ -83,6 +86,6 @@ def copy_whole(target: Tensor, values: Tensor) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """A whole tensor on the CPU; every process of a sharded one must ask."""
-    if isinstance(tensor, DTensor):
+    if hasattr(tensor, "full_tensor"):
         tensor = tensor.full_tensor()
     return tensor.detach().to("cpu")

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from policy_spec.errors import UsageError, sentence
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,8 @@ def join(word: str) -> Iterator[World]:
         yield World(0, 1, device_of(word), None)
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    from torch.distributed.device_mesh import init_device_mesh  # takes seconds, so only here
+
     device = device_of(word, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
