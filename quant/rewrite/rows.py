@@ -22,8 +22,10 @@ def rewrite_rows(work: Work, product: Product) -> None:
     """In place."""
     node, x, name = product.node, product.x, str(product.node.name)
     add = Insert(work.graph, node, _ISLAND)
-    unit, scale, user = work.rows[x] if x in work.rows else (*_scale_rows(add, x, name), 0)
-    work.rows[x] = unit, scale, user + 1
+    if x not in work.rows:
+        work.rows[x] = _scale_rows(add, x, name)
+    (unit, scale), user = work.rows[x], work.users[x]
+    work.users[x] += 1
     # Each product has a quantize and dequantize of its own: ONNX Runtime fuses only a pair that has one user, and
     # merges pairs that look alike. Their `axis` tells them apart; with a scalar scale it has no other meaning.
     grid = add.op("QuantizeLinear", unit, *_unit_scale(add), name=f"{name}.q", axis=user)

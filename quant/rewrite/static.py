@@ -24,8 +24,8 @@ def rewrite_static(work: Work, product: Product) -> None:
     assert stats is not None
     step = add.const(f"{product.name}.step", np.array(static_step(stats), dtype=np.float32))
     zero = add.const("quant.zero", np.array(0, dtype=np.int8))
-    user = work.rows[x][2] if x in work.rows else 0
-    work.rows[x] = x, x, user + 1
+    user = work.users[x]
+    work.users[x] += 1
     grid = add.op("QuantizeLinear", x, step, zero, name=f"{name}.q", axis=user)
     row = add.op("DequantizeLinear", grid, step, zero, name=f"{name}.row", axis=user)
     node.replace_input_with(0, row)

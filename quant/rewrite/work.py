@@ -8,6 +8,7 @@ of any scheme's form.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -77,8 +78,9 @@ class Work:
     plan: Plan
     stats: Statistics
     form: str = ORT
-    # activations whose rows a product has measured: value -> (row / largest, largest, products so far)
-    rows: dict[ir.Value, tuple[ir.Value, ir.Value, int]] = field(default_factory=dict)
+    # activations whose rows a product has measured: value -> (row / largest, largest)
+    rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    users: Counter[ir.Value] = field(default_factory=Counter)  # products that have quantized a value so far
     factors: dict[str, np.ndarray] = field(default_factory=dict)  # weight -> what its rows are multiplied with
     divided: dict[str, ProductStats] = field(default_factory=dict)  # weight -> statistics of its divided activation
     newest: tuple[str, Quantized] | None = None
