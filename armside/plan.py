@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", choices=sorted({h for heads in HEADS.values() for h in heads if h}), default="", help="as in export"
     )
+    parser.add_argument("--cores", type=int, metavar="N", help="of a processor (default: what its row says)")
     parser.add_argument(
         "--samples", action="store_true", help="count on calibration samples: AWQ and GPTQ may be chosen"
     )
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         plan_file=args.plan,
         samples=args.samples,
+        cores=args.cores,
     )
     resolved = hub.resolve_checkpoint(args.checkpoint, revision=args.revision, wanted=hub.FACTS)
     options = GraphOptions(args.cameras, args.prompt_tokens, mode=args.mode, head=args.head)

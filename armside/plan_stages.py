@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.build import GraphOptions, Sizes
-from export.shape_only import empty_graphs, sizes_of
+from export.shape_only import ShapeOnly, empty_graphs, sizes_of
 from policy_spec.graphs import FAST_TOKENS
 from policy_spec.spec import PolicySpec
 from quant.auto import Candidate
@@ -61,8 +61,9 @@ class Counted:
 
 def count_checkpoint(checkpoint_dir: Path, options: GraphOptions) -> Counted:
     """Raises CheckpointError and UsageError as an export would, before any weight is read."""
-    spec, sizes = sizes_of(checkpoint_dir, options)
-    graphs = empty_graphs(checkpoint_dir, spec, sizes)
+    checkpoint = ShapeOnly(checkpoint_dir)
+    spec, sizes = sizes_of(checkpoint, options)
+    graphs = empty_graphs(checkpoint, spec, sizes)
     if not sizes.variant.cached:
         counts = {name: count_graph(model) for name, model in graphs.items()}
         stages = [Stage(name, count, _runs(spec, name)) for name, count in counts.items()]

@@ -29,6 +29,7 @@ class Asked:
     precision: str  # all, auto, or a name
     plan_file: Path | None
     samples: bool  # there would be calibration samples
+    cores: int | None = None  # of processors; None: as their rows say
     loss: Loss | None = None  # by measured sensitivity
 
 
@@ -45,7 +46,7 @@ class Board:
 
 def boards(counted: Counted, asked: Asked) -> list[Board]:
     """One for each target. Raises UsageError on unknown names, and on a plan that the target refuses."""
-    return [_board(counted, target_row(name), asked) for name in asked.targets]
+    return [_board(counted, target_row(name).with_cores(asked.cores), asked) for name in asked.targets]
 
 
 def _board(counted: Counted, target: Target, asked: Asked) -> Board:

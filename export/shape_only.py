@@ -47,14 +47,13 @@ class ShapeOnly(Checkpoint):
         return torch.zeros(1).expand(stop - start, *self.shape(name)[1:])
 
 
-def sizes_of(checkpoint_dir: Path, options: GraphOptions) -> tuple[PolicySpec, Sizes]:
+def sizes_of(checkpoint: ShapeOnly, options: GraphOptions) -> tuple[PolicySpec, Sizes]:
     """What an export would fix. Raises CheckpointError (the configuration) and what `plan_sizes` does (the options)."""
-    spec = PolicySpec.from_checkpoint(checkpoint_dir)
+    spec = PolicySpec.from_checkpoint(checkpoint.path)
     check_mode(spec, options.mode)
-    return spec, plan_sizes(spec, checkpoint_dir / "tokenizer.json", options)
+    return spec, plan_sizes(spec, checkpoint.path / "tokenizer.json", options)
 
 
-def empty_graphs(checkpoint_dir: Path, spec: PolicySpec, sizes: Sizes) -> dict[str, ir.Model]:
+def empty_graphs(checkpoint: ShapeOnly, spec: PolicySpec, sizes: Sizes) -> dict[str, ir.Model]:
     """The graphs of an export in the order in which a call runs them, without weights."""
-    makers = graph_makers(ShapeOnly(checkpoint_dir), spec, sizes)
-    return {name: make() for name, make in makers.items()}
+    return {name: make() for name, make in graph_makers(checkpoint, spec, sizes).items()}

@@ -8,7 +8,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policy_spec.errors import UsageError, sentence
 from quant.groups import nearest
@@ -72,6 +72,17 @@ class Target:
     def why_refused(self, scheme: str) -> str | None:
         """The reason, or None where the scheme is taken."""
         return next((why for start, why in self.refused.items() if scheme.startswith(start)), None)
+
+    def with_cores(self, cores: int | None) -> Target:
+        """A processor with other cores than its row's, as fast each; itself where it is none, or for None. Raises
+        UsageError.
+        """
+        if cores is None or not self.cores:
+            return self
+        if cores < 1:
+            raise UsageError(sentence("cores", expected="at least 1", got=cores))
+        tera = {kind: value * cores / self.cores for kind, value in self.tera.items()}
+        return replace(self, cores=cores, tera=tera, about=f"{self.about}; {cores} cores of it")
 
 
 # Measured on Orin with hand-written kernels, applied to all GPUs (docs/sources.md, ceilings).

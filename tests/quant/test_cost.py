@@ -14,7 +14,8 @@ from armside.plan_stages import Counted, count_checkpoint
 from armside.stream_bundle import account_for
 from export.build import GraphOptions
 from export.emit import Emit
-from export.shape_only import empty_graphs, sizes_of
+from export.shape_only import ShapeOnly, empty_graphs, sizes_of
+from policy_spec.errors import UsageError
 from quant.cost import Stage, cost_of
 from quant.count import count_graph
 from quant.plan import Plan, make_plan
@@ -38,10 +39,10 @@ def facts_of(folder: Path, preset: str) -> Path:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Counted:
     """The released sizes with 2 cameras and 512 prompt tokens, as the published estimates assume."""
-    folder = facts_of(tmp_path_factory.mktemp("full"), "molmoact2-full")
-    spec, sizes = sizes_of(folder, GraphOptions())
+    checkpoint = ShapeOnly(facts_of(tmp_path_factory.mktemp("full"), "molmoact2-full"))
+    spec, sizes = sizes_of(checkpoint, GraphOptions())
     sizes = replace(sizes, cameras=2, bracket=512)
-    counts = {name: count_graph(model) for name, model in empty_graphs(folder, spec, sizes).items()}
+    counts = {name: count_graph(model) for name, model in empty_graphs(checkpoint, spec, sizes).items()}
     stages = [Stage(name, count, spec.flow_steps if name == "flow" else 1) for name, count in counts.items()]
     return Counted(spec, sizes, tuple(stages))
 
@@ -158,6 +159,14 @@ def test_memory_says_what_fits_where(full: Counted) -> None:
     assert [room(nano, int(gb * 1e9)) for gb in (4.9, 5.2, 7.1)] == [FITS, TIGHT, TOO_BIG]
 
 
+def test_a_processor_may_have_other_cores() -> None:
+    two = CPU.with_cores(2)
+    assert two.tera[FULL] == pytest.approx(CPU.tera[FULL] / 4) and two.bandwidth_gbs == CPU.bandwidth_gbs
+    assert AGX.with_cores(2) is AGX and CPU.with_cores(None) is CPU
+    with pytest.raises(UsageError, match="at least 1"):
+        CPU.with_cores(0)
+
+
 def test_a_processor_holds_float16_twice(full: Counted) -> None:
     cost = full.cost(make_plan("fp16", FULL), CPU)
     wider = predict(TARGETS["x86-cpu"], "fp16", cost).memory.wider
@@ -172,7 +181,7 @@ def test_bytes_are_those_of_the_rewritten_graphs(tiny_checkpoint: Path, precisio
     target = replace(CPU, form=form)
     counted = count_checkpoint(tiny_checkpoint, GraphOptions())
     plan = counted.plan(precision, target)
-    models = empty_graphs(tiny_checkpoint, counted.spec, counted.sizes)
+    models = empty_graphs(ShapeOnly(tiny_checkpoint), counted.spec, counted.sizes)
     for model in models.values():
         quantize_model(model, plan, form=form)
     accounts = {a.group: a.bytes for a in account_for(models, plan)}
