@@ -111,7 +111,7 @@ def record_episode(world: World, seed: int, options: RecordOptions, config: Brid
             if left < 0 or (verdict.done and not verdict.success):
                 break
             goals = expert.act(view)
-            nudged = nudges.on(goals, grippers)
+            nudged = nudges.on(goals, grippers, expert.bears)
             wanted, before, sent = _row(goals, joints), sent, _row(nudged, joints)
             _send(rig, status, before, sent)
             for _ in range(ticks):
