@@ -75,7 +75,7 @@ def _nbits(work: Work, product: Product) -> None:
 def packed_bytes(quantized: Quantized, bits: int, block: int) -> np.ndarray:
     """uint8 [N, blocks, block * bits / 8], rows beyond K filled with the zero point."""
     middle, columns = 1 << (bits - 1), quantized.values.shape[1]
-    values: np.ndarray = (quantized.values.T.astype(np.int16) + middle).astype(np.uint8)
+    values: np.ndarray = quantized.values.T.view(np.uint8) + np.uint8(middle)  # modulo 256, so from 0 on
     missing = -values.shape[1] % block
     if missing:
         values = np.pad(values, ((0, 0), (0, missing)), constant_values=middle)
