@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tells what each costs)",
     )
     parser.add_argument(
+        "--sensitivity", type=Path, metavar="FILE", help="what plans lose, by armside quant sensitivity; for auto"
+    )
+    parser.add_argument(
         "--plan", type=Path, metavar="FILE", help="a plan of your own (JSON), by armside plan --write-plan"
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         verify=args.verify,
         fresh=args.fresh,
         plan=args.plan,
+        sensitivity=args.sensitivity,
     )
     with stages() as progress:
         result = export_bundle(options, progress)

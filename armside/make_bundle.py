@@ -49,6 +49,7 @@ class ExportOptions:
     verify: str = "auto"  # one of prove_bundle.WAYS
     fresh: bool = False  # forget what an interrupted export left
     plan: Path | None = None  # a plan of one's own, in place of a precision
+    sensitivity: Path | None = None  # measured losses, for --precision auto
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
     fast = fast_files(options)
     progress("find checkpoint", 0, 1)
     resolved = hub.resolve_checkpoint(options.checkpoint, revision=options.revision)
-    planned = plan_export(resolved.path, options.graphs, Wanted(options.target, options.precision, options.plan))
+    planned = plan_export(
+        resolved.path,
+        options.graphs,
+        Wanted(options.target, options.precision, options.plan, sensitivity=options.sensitivity),
+    )
     recipe, options = Recipe(planned.plan, form=target.form), replace(options, precision=planned.plan.precision)
     job = build.open_job(resolved.path, options.graphs, progress)
     with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:

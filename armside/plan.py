@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", choices=sorted({h for heads in HEADS.values() for h in heads if h}), default="", help="as in export"
     )
+    parser.add_argument(
+        "--sensitivity", type=Path, metavar="FILE", help="what plans lose, by armside quant sensitivity; for auto"
+    )
     parser.add_argument("--cores", type=int, metavar="N", help="of a processor (default: what its row says)")
     parser.add_argument(
         "--samples", action="store_true", help="count on calibration samples: AWQ and GPTQ may be chosen"
-    )
-    parser.add_argument(
-        "--sensitivity", type=Path, metavar="FILE", help="measured losses, by armside quant sensitivity"
     )
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw it: stages by board and precision")
     add_json_argument(parser)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         check_target(args.target, args.precision)  # what a single target refuses is an error, not an empty table
 
     from armside.json_out import give
-    from armside.plan_choice import write_plan
+    from armside.plan_choice import loss_of, write_plan
     from armside.plan_show import facts, show
     from armside.plan_stages import count_checkpoint
     from armside.plan_table import Asked, boards, chosen_plan, result
@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         plan_file=args.plan,
         samples=args.samples,
         cores=args.cores,
+        loss=loss_of(args.sensitivity),
     )
     resolved = hub.resolve_checkpoint(args.checkpoint, revision=args.revision, wanted=hub.FACTS)
     options = GraphOptions(args.cameras, args.prompt_tokens, mode=args.mode, head=args.head)

@@ -19,6 +19,7 @@ from quant.plan import Plan
 from quant.plan_file import check_names, check_plan, plan_json, read_plan
 from quant.precisions import AUTO
 from quant.roofline import predict
+from quant.sensitivity_file import read_sensitivity
 from quant.targets import TARGETS, check_target
 
 
@@ -30,7 +31,7 @@ class Wanted:
     precision: str = AUTO  # a name or auto; the file's own, where there is a file
     plan_file: Path | None = None
     samples: bool = False  # there are calibration samples, or statistics made from some
-    loss: Loss | None = None  # what plans lose by measurement, for auto
+    sensitivity: Path | None = None  # what plans lose by measurement, for auto
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,17 @@ def plan_export(checkpoint_dir: Path, graphs: GraphOptions, wanted: Wanted) -> P
         check_names(plan, counted.weights)
         check_groups(plan, counted.graphs)
     elif wanted.precision == AUTO:
-        chosen = choose(target, counted.candidates(target), wanted.samples, wanted.loss)
+        chosen = choose(target, counted.candidates(target), wanted.samples, loss_of(wanted.sensitivity))
         plan, notes = chosen.plan, chosen.words()
     else:
         plan = counted.plan(wanted.precision, target)
     check_plan(plan, target, wanted.samples)
     return Planned(plan, notes, predictions(counted, plan))
+
+
+def loss_of(sensitivity: Path | None) -> Loss | None:
+    """What a plan loses by a file of armside quant sensitivity; None where there is none. Raises UsageError."""
+    return None if sensitivity is None else read_sensitivity(sensitivity).loss
 
 
 def predictions(counted: Counted, plan: Plan) -> dict[str, Any]:

@@ -6,7 +6,7 @@ loses is measured where a sensitivity file says so, else the order of the rows i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_spec.errors import UsageError, sentence
@@ -73,7 +73,7 @@ def choose(target: Target, candidates: Sequence[Candidate], samples: bool, loss:
     usable.sort(key=key)
     best = usable[0]
     passed += [(c.plan.precision, _worse(best, c, key)) for c in usable[1:]]
-    return Chosen(best.plan, _why(target, best, told), tuple(passed))
+    return Chosen(best.plan, _why(target, best, _order(measured, loss is not None)), tuple(passed))
 
 
 def _too_big(target: Target, candidate: Candidate) -> str:
@@ -92,9 +92,16 @@ def _worse(best: Candidate, other: Candidate, key: Callable[[Candidate], tuple[f
     return f"slower: a floor of {other.prediction.floor * 1e3:.3g} ms"
 
 
-def _why(target: Target, best: Candidate, told: bool) -> str:
+def _order(measured: Mapping[str, float | None], asked: bool) -> str:
+    """By what the candidates were ordered."""
+    missing = [name for name, value in measured.items() if value is None]
+    if not missing:
+        return "by the measured sensitivity"
+    return "by the order of the precisions" + (f" (nobody measured {', '.join(missing)})" if asked else "")
+
+
+def _why(target: Target, best: Candidate, order: str) -> str:
     memory = best.prediction.memory
-    order = "by the measured sensitivity" if told else "by the order of the precisions"
     return (
         f"loses least {order} of what fits {target.name}: {memory.run / GB:.1f} GB while it runs, of "
         f"{target.usable_gb[0]:.1f} to {target.usable_gb[1]:.1f} GB"
