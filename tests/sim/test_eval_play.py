@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("mujoco")
+
 from armside.eval_cases import DONE, TIME, Case, Condition, Journal, Outcome, make_cases
 from armside.eval_play import Manner, Played, Trial, play
 from policy_spec.errors import SessionError, UsageError, sentence
