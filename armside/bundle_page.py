@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from armside.page import Part, Table, Title, Words
+from armside.page import Part, Picture, Table, Title, Words
 from armside.say import milliseconds, size
 from armside.variant_words import variant_words
 from policy_spec.manifest import Manifest
@@ -27,6 +27,7 @@ def bundle_parts(
     notes: Sequence[str] = (),
     layers: Sequence[Layer] = (),
     prediction: Mapping[str, Any] | None = None,
+    sensitivity: bytes | None = None,
 ) -> list[Part]:
     """The whole page, but for what was measured beside it."""
     return [
@@ -34,6 +35,7 @@ def bundle_parts(
         *prediction_parts(prediction),
         *parity_parts(manifest),
         *layer_parts(layers),
+        *sensitivity_parts(sensitivity),
         *plan_parts(manifest),
     ]
 
@@ -100,6 +102,26 @@ def layer_parts(layers: Sequence[Layer]) -> list[Part]:
     )
     rows = tuple((layer, output, f"{most:.2e}", f"{rms:.2e}") for layer, output, most, rms in layers)
     return [Title("Layers"), Words(words), Table(("layer", "worst output", "max", "rms"), rows, left=("worst output",))]
+
+
+def sensitivity_parts(picture: bytes | None) -> list[Part]:
+    """What each group loses by itself, where that was measured. picture: PNG."""
+    if picture is None:
+        return []
+    words = (
+        "Action and K/V error on recorded observations when only that group is quantized, before this bundle was made."
+    )
+    return [Title("Sensitivity"), Words(words), Picture(SENSITIVITY, picture, "Error by group and scheme")]
+
+
+def sensitivity_png(file: Path | None) -> bytes | None:
+    """The plot of a file of armside quant sensitivity. Raises UsageError where it is none."""
+    if file is None:
+        return None
+    from armside.quant_plot import draw
+    from quant.sensitivity_file import read_sensitivity
+
+    return draw(read_sensitivity(file))
 
 
 def plan_parts(manifest: Manifest) -> list[Part]:

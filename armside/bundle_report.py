@@ -17,8 +17,10 @@ from armside.bundle_page import (
     plan_parts,
     prediction_parts,
     read_prediction,
+    sensitivity_parts,
+    sensitivity_png,
 )
-from armside.page import Part, Picture, Table, Title, Words, write_page
+from armside.page import Part, Table, Title, Words, write_page
 from armside.say import size
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
@@ -41,11 +43,9 @@ def report_bundle(args: argparse.Namespace, progress: Progress) -> Path:
     else:
         parts += measured_parts(path, args, progress)
     parts += parity_parts(bundle.manifest)
-    if (path / SENSITIVITY).is_file():
-        picture = Picture(
-            SENSITIVITY, (path / SENSITIVITY).read_bytes(), "What each group loses when only it is quantized"
-        )
-        parts += [Title("Sensitivity"), picture]
+    drawn = path / SENSITIVITY
+    picture = sensitivity_png(args.sensitivity) or (drawn.read_bytes() if drawn.is_file() else None)
+    parts += sensitivity_parts(picture)
     parts += plan_parts(bundle.manifest)
     out = args.out or path.resolve().with_name(f"{path.resolve().name}.report")
     return write_page(out, parts)[1]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from armside.bundle_page import PREDICTION, bundle_parts
+from armside.bundle_page import PREDICTION, SENSITIVITY, bundle_parts, sensitivity_png
 from armside.export_asked import asked
 from armside.fast_files import copy_fast, fast_files
 from armside.page import markdown, to_html
@@ -79,6 +79,7 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         Wanted(options.target, options.precision, options.plan, sensitivity=options.sensitivity),
     )
     recipe, options = Recipe(planned.plan, form=target.form), replace(options, precision=planned.plan.precision)
+    extras = Extras(planned.prediction, sensitivity_png(options.sensitivity))
     job = build.open_job(resolved.path, options.graphs, progress)
     with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:
         if options.fresh:
@@ -98,7 +99,7 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         source = Source(resolved.source, resolved.revision)
         manifest = make_manifest(options, source, job, written, proof.rows)
         notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes, *odd)
-        write_reports(out.directory, manifest, notes, proof.layers, planned.prediction)
+        write_reports(out.directory, manifest, notes, proof.layers, extras)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)
     took = time.monotonic() - start
@@ -133,18 +134,29 @@ def make_manifest(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Extras:
+    """What a report has beside the manifest."""
+
+    prediction: Mapping[str, Any] | None = None
+    sensitivity: bytes | None = None  # PNG
+
+
 def write_reports(
     folder: Path,
     manifest: Manifest,
     notes: tuple[str, ...],
     layers: tuple[LayerError, ...] = (),
-    prediction: Mapping[str, Any] | None = None,
+    extras: Extras | None = None,
 ) -> None:
     """parity.json and prediction.json for programs; report.md and report.html for people."""
+    extras = extras or Extras()
     (folder / "parity.json").write_text(json.dumps([r.to_json() for r in manifest.parity], indent=1) + "\n")
-    if prediction:
-        (folder / PREDICTION).write_text(json.dumps(prediction, indent=1) + "\n")
+    if extras.prediction:
+        (folder / PREDICTION).write_text(json.dumps(extras.prediction, indent=1) + "\n")
+    if extras.sensitivity:
+        (folder / SENSITIVITY).write_bytes(extras.sensitivity)
     lines = [(e.layer, e.output, e.relative, e.rms) for e in layers]
-    parts = bundle_parts(manifest, notes, lines, prediction)
+    parts = bundle_parts(manifest, notes, lines, extras.prediction, extras.sensitivity)
     (folder / "report.md").write_text(markdown(parts), encoding="utf-8")
     (folder / "report.html").write_text(to_html(parts), encoding="utf-8")

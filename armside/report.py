@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundles.add_argument(
         "--against", metavar="A", type=Path, help="a bundle in full precision: what was lost, by joint"
     )
+    bundles.add_argument("--sensitivity", metavar="FILE", type=Path, help="by armside quant sensitivity: its plot")
     add_sample_arguments(bundles)
 
 
