@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
     "train": "train a checkpoint by a recipe, from LeRobot datasets",
     "plan": "predict what each precision costs on each computer, before exporting",
+    "quant": "choose calibration samples, measure what each part loses in low precision, plan by that",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
     "compare": "tell what one bundle loses against another: by graph, by joint; latency and memory",

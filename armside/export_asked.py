@@ -32,7 +32,7 @@ def asked(
     """A flat description; two exports with equal ones write equal bytes."""
     return {
         "armside": armside_version(),
-        "checkpoint": _checkpoint(checkpoint),
+        "checkpoint": known_by(checkpoint),
         "target": target,
         "precision": plan.precision,
         "plan": _digest(json.dumps(asdict(plan), sort_keys=True).encode()),
@@ -42,8 +42,8 @@ def asked(
     }
 
 
-def _checkpoint(folder: Path) -> str:
-    """Shards by name, size and time of change: gigabytes are not hashed for this."""
+def known_by(folder: Path) -> str:
+    """What a checkpoint is known by: shards by name, size and time of change: gigabytes are not hashed for this."""
     shards = sorted(folder.glob(f"*{SHARDS}"))
     sizes = [path.stat().st_size for path in shards]
     known = [f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}".encode() for path in shards]
