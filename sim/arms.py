@@ -45,6 +45,22 @@ class Part:
     pad: bool = False  # grips: high friction, rounded by softness
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Where an arm works on its table, and how its gripper takes hold: what experts and drawn scenes go by."""
+
+    shift: float  # m that things stand further out than before an SO-101
+    axis: float  # m: x of where it turns about the vertical
+    reach: tuple[float, float]  # m from there, on the table
+    turn: float  # rad of the gripper's x axis from the way ahead, when its jaws open to the sides
+    rest: float  # rad: the turn in the middle of its last joint's range
+    span: float  # rad of turn, either way from there
+    opens: float  # rad from the gripper's x axis to the line along which the jaws open
+    one_jaw: bool  # only one jaw moves: the other waits beside the object
+    wider: float  # of the gripper's 0..1, that it opens further than an SO-101's to grip
+    lags: float = 0.0  # rad that a joint under way may stay behind its goal: experts then step from goal to goal
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmModel:
     """One arm."""
@@ -56,6 +72,7 @@ class ArmModel:
     parts: tuple[Part, ...]
     start: tuple[float, ...]  # [D] where an episode starts
     floor: float  # m, the table's height in the base's frame
+    work: Work
     weightless: bool = False  # its driver adds what gravity takes (i2rt's YAM)
     grasp: Vector = (0.0, 0.0, 0.0)  # m, in the tip link's frame: the middle of what is held
     cameras: tuple[CameraPose, ...] = ()

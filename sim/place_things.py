@@ -18,10 +18,9 @@ from sim.tasks.judges import SIDES
 from sim.tasks.table import Task
 
 Array = npt.NDArray[np.float64]
+Area = tuple[tuple[float, float], tuple[float, float]]
 Random = np.random.Generator
-AREA = ((0.14, 0.28), (-0.16, 0.16))  # m: x and y, where distractors and perturbed objects may stand
-AXIS_X = 0.0388  # m: where an SO arm turns about the vertical
-REACH = (0.115, 0.245)  # m from there
+AREA = ((0.14, 0.28), (-0.16, 0.16))  # m: x (of an SO-101) and y, where distractors and perturbed objects may stand
 APART = 0.065  # m between the middles of two objects
 CLEAR = 0.050  # m from the line of a push to another object's middle
 TRIES = 300  # of a whole table
@@ -70,22 +69,28 @@ def _free(point: Array, others: list[Array], ground: Ground) -> bool:
 
 def _point(rng: Random, ground: Ground, number: int) -> Array | None:
     wide = ground.beyond and number == 0
-    spans = AREA if wide or number >= ground.task.things else ground.task.area
+    spans = _out(AREA if wide or number >= ground.task.things else ground.task.area, ground)
     point = np.array([rng.uniform(*span) for span in spans])
-    inside = all(low <= value <= high for value, (low, high) in zip(point, ground.task.area, strict=True))
-    if (wide and inside) or not _in_reach(point):
+    inside = all(low <= value <= high for value, (low, high) in zip(point, _out(ground.task.area, ground), strict=True))
+    if (wide and inside) or not _in_reach(point, ground):
         return None
     if ground.side and number == 0:
         reach = ground.task.corridor
         ends = [point + np.array(SIDES[ground.side]) * share * reach for share in (-0.5, 0.8)]
-        if not all(_in_reach(end) for end in ends):
+        if not all(_in_reach(end, ground) for end in ends):
             return None
     return point
 
 
-def _in_reach(point: Array) -> bool:
-    low, high = REACH
-    return bool(low <= np.hypot(point[0] - AXIS_X, point[1]) <= high)
+def _out(area: Area, ground: Ground) -> Area:
+    """An area before an SO-101, as far out as this arm's."""
+    (near, far), across = area
+    return (near + ground.arm.work.shift, far + ground.arm.work.shift), across
+
+
+def _in_reach(point: Array, ground: Ground) -> bool:
+    low, high = ground.arm.work.reach
+    return bool(low <= np.hypot(point[0] - ground.arm.work.axis, point[1]) <= high)
 
 
 def _to_way(point: Array, start: Array, ground: Ground) -> float:

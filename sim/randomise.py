@@ -65,6 +65,8 @@ PERTURBATIONS: Mapping[str, Mapping[str, object]] = {
 def draw(kind: str, seed: int, training: bool = False, perturb: tuple[str, ...] = (), robot: str = "so101") -> Scene:
     """The scene of `seed` for the task `kind`: held out unless `training`. Raises SimError for an unknown name."""
     task, arm = task_of(kind), model_of(robot)
+    if arm.bases:
+        raise SimError(sentence(f"an errand for {robot}", expected="a robot of one arm"))
     ranges = TRAINING
     for name in perturb:
         if name not in PERTURBATIONS:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from sim.arms import DARK, PLASTIC, ArmModel, Motor, Part
+from sim.arms import DARK, PLASTIC, ArmModel, Motor, Part, Work
 from sim.scene import CameraPose
 
 # At the arm's 12 V, stall 2.94 N m; Protective limits of the bridge halve the gripper's.
@@ -78,6 +78,17 @@ PARTS = (
 )
 FRONT = CameraPose("front", (0.52, 0.0, 0.34), (0.19, 0.0, 0.03), fov_deg=41.0)
 WRIST = CameraPose("wrist", (0.0, 0.066, -0.048), (0.002, 0.0, -0.120), "gripper", (0.0, 1.0, 0.0), fov_deg=75.0)
+WORK = Work(
+    shift=0.0,
+    axis=0.0388,
+    reach=(0.115, 0.245),
+    turn=-math.pi / 2,
+    rest=0.0,
+    span=2.66,
+    opens=0.0,
+    one_jaw=True,
+    wider=0.0,
+)
 
 SO101 = ArmModel(
     robot="so101",
@@ -87,6 +98,7 @@ SO101 = ArmModel(
     parts=PARTS,
     start=(0.0, -0.9, 0.75, 1.45, -math.pi / 2, 0.3),
     floor=-0.0024,
+    work=WORK,
     grasp=(0.0040, 0.0, -0.0940),
     cameras=(FRONT, WRIST),
 )

@@ -9,8 +9,9 @@ them with.
 from __future__ import annotations
 
 import dataclasses
+import math
 
-from sim.arms import DARK, ArmModel, Motor, Part
+from sim.arms import DARK, ArmModel, Motor, Part, Work
 from sim.scene import CameraPose
 
 _DM4340 = Motor(0.0, 0.0, kp=80.0, kv=5.0, force=28.0, damping=0.0, friction=0.1, armature=0.032)
@@ -50,6 +51,18 @@ PARTS = (
 )
 FRONT = CameraPose("front", (0.95, 0.0, 0.60), (0.32, 0.0, 0.05), fov_deg=45.0)
 WRIST = CameraPose("wrist", (-0.095, 0.0, -0.040), (0.0, 0.0, -0.190), "gripper", (-1.0, 0.0, 0.0), fov_deg=70.0)
+WORK = Work(
+    shift=0.12,
+    axis=0.0,
+    reach=(0.24, 0.46),
+    turn=math.pi,
+    rest=math.pi,
+    span=2.0,
+    opens=math.pi / 2,
+    one_jaw=False,
+    wider=0.4,
+    lags=0.15,
+)
 
 YAM = ArmModel(
     robot="yam",
@@ -57,8 +70,9 @@ YAM = ArmModel(
     motors=MOTORS,
     inertia=INERTIA,
     parts=PARTS,
-    start=(0.0, 1.05, 1.0, -0.6, 0.0, 0.0, 0.7),
+    start=(0.0, 1.714, 1.472, -1.328, 0.0, 0.0, 0.7),  # low over its table, the gripper looking down
     floor=0.0,
+    work=WORK,
     weightless=True,
     grasp=(0.0, 0.0, -0.1347),
     cameras=(FRONT, WRIST),

@@ -23,8 +23,6 @@ from sim.tasks.view import View
 
 Array = npt.NDArray[np.float64]
 PATIENCE = 25  # periods after which what was begun has got stuck
-FURTHEST = 2.66  # rad of turn, either way: what the wrist has
-CROSSWISE = -np.pi / 2  # turn in which the jaws open to the sides and the camera looks from the front
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Expert:
 
     def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
         assert scene.errand is not None
-        self.scene, self.errand, self.floor = scene, scene.errand, arm.floor
+        self.scene, self.errand, self.floor, self.work = scene, scene.errand, arm.floor, arm.work
         self.thing = scene.thing(self.errand.thing)
         self.manner = Manner.drawn(seed)
         self.stepper = Stepper(arm)
@@ -113,7 +111,7 @@ class ReachExpert(Expert):
         place = above(self.scene, view, self.thing.name)
         far = float(np.linalg.norm((place - self.here(view))[:2])) > 0.03
         target = self.over(place, self.manner.height) if far else place
-        return Place(target, CROSSWISE, 0.25, self.manner.speed if far else self.manner.care)
+        return Place(target, self.work.turn, 0.25, self.manner.speed if far else self.manner.care)
 
 
 class PushExpert(Expert):
@@ -144,9 +142,11 @@ class PushExpert(Expert):
 
     def _place(self, point: Array, speed: float) -> Place:
         """With the flat of the jaws across the push, or the object rolls off them."""
-        angle = float(np.arctan2(self.side[1], self.side[0])) - self.stepper.way(point)
-        turns = [angle + half * np.pi for half in (-2, -1, 0, 1)]
-        return Place(point, min((t for t in turns if abs(t) < FURTHEST), key=lambda t: abs(t - CROSSWISE)), 0.0, speed)
+        work = self.work
+        angle = float(np.arctan2(self.side[1], self.side[0])) - self.stepper.way(point) - work.opens
+        turns = [angle + half * np.pi for half in range(-2, 4)]
+        can = [turn for turn in turns if abs(turn - work.rest) < work.span]
+        return Place(point, min(can, key=lambda turn: abs(turn - work.turn)), 0.0, speed)
 
     def _along(self, view: View, low: float) -> Array:
         """Ahead of where it is, a little to the outside of an object that strays from its line."""
@@ -164,11 +164,11 @@ class PushExpert(Expert):
         behind = float(ahead @ self.side) > 0
         if self.phase < 2 and self.at(view, place):
             self.phase += 1
-        elif self.phase == 1 and (self.periods > PATIENCE or self._off(view, place) > 0.012):
+        elif self.phase == 1 and (self.periods > PATIENCE or self._off(view, place) > 0.012 + self.stepper.slack):
             self.phase = 0  # it would come down on something
         elif self.phase == 2 and left <= 0:
             self.phase = 3
-        elif self.phase == 2 and (not behind or aside > 0.02):
+        elif self.phase == 2 and (not behind or aside > 0.02 + self.stepper.slack):
             self.phase = 0  # it slid off: around again
 
 
@@ -185,20 +185,24 @@ class PickExpert(Expert):
 
     def __init__(self, arm: ArmModel, scene: Scene, seed: int) -> None:
         super().__init__(arm, scene, seed)
-        # The fixed jaw stays still while the other closes: it waits close to the object's side.
-        jaw = self.tool[0] - 0.0125
-        self.tool = np.array([jaw + self.thing.size / 2 + 0.006, self.tool[1], self.tool[2]])
+        if self.work.one_jaw:  # the other stays still while this one closes: it waits close to the object's side
+            jaw = self.tool[0] - 0.0125
+            self.tool = np.array([jaw + self.thing.size / 2 + 0.006, self.tool[1], self.tool[2]])
         self.closed = 0  # periods since the jaws began to close
+        self.spot: Array = np.zeros(3)  # m, where they did
 
     def plan(self, view: View) -> Place:
         middle, manner, turn = self.middle(view), self.manner, self._turn(view)
         low = max(half_height(self.thing), 0.010)
         rise = self.floor + low + 0.09
+        opening = manner.opening + self.work.wider
+        # Where it grips and goes up: as it stands; an arm that is late would fall back, so it goes where it went.
+        spot = self.spot if self.work.lags else self.here(view)
         steps = (
-            self.travel(view, Place(self.over(middle, manner.height), turn, manner.opening, manner.speed)),
-            Place(self.over(middle, self._down(view, low)), turn, manner.opening, manner.care),
-            Place(self.over(self.here(view), low), turn, 0.0, manner.care),
-            Place(np.array([*self.here(view)[:2], rise]), turn, 0.0, manner.care),
+            self.travel(view, Place(self.over(middle, manner.height), turn, opening, manner.speed)),
+            Place(self.over(middle, self._down(view, low)), turn, opening, manner.care),
+            Place(self.over(spot, low), turn, 0.0, manner.care),
+            Place(np.array([*spot[:2], rise]), turn, 0.0, manner.care),
         )
         self._go_on(view, steps[self.phase])
         return steps[self.phase]
@@ -207,29 +211,29 @@ class PickExpert(Expert):
         """m above the table: down only while it is over the object, or a jaw lands on it."""
         here = self.here(view)
         aside = float(np.linalg.norm((self.middle(view) - here)[:2]))
-        return low if aside < 0.008 else max(low, float(here[2]) - self.floor)
+        return low if aside < 0.008 + self.stepper.slack / 2 else max(low, float(here[2]) - self.floor)
 
     def _turn(self, view: View) -> float:
-        """Along an edge of what lies there, as near to CROSSWISE as can be."""
+        """Along an edge of what lies there, as near to the usual turn as can be."""
         way = self.stepper.way(self.middle(view))
         if self.phase >= 2:  # holds it: stay
             ahead = self.stepper.hold(view.positions, self.tool).attitude[:, 0]
             return float(np.arctan2(ahead[1], ahead[0])) - way
         if self.thing.shape in ("cylinder", "ball"):
-            return CROSSWISE
+            return self.work.turn
         w, x, y, z = view.objects[self.thing.name].quat
         yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
         quarter = np.pi / 2 if self.thing.shape == "cube" else np.pi
-        off = (yaw + (np.pi / 2 if self.thing.shape == "bar" else 0.0)) - (way + CROSSWISE)
-        return CROSSWISE + float((off + quarter / 2) % quarter - quarter / 2)
+        off = (yaw + (np.pi / 2 if self.thing.shape == "bar" else 0.0)) - (way + self.work.turn)
+        return self.work.turn + float((off + quarter / 2) % quarter - quarter / 2)
 
     def _go_on(self, view: View, place: Place) -> None:
         aside = float(np.linalg.norm((self.middle(view) - self.here(view))[:2]))
         if self.phase < 2:
-            self.closed = 0
+            self.closed, self.spot = 0, self.middle(view)
             if self.at(view, place):
                 self.phase += 1
-            elif self.phase == 1 and (self.periods > PATIENCE or aside > 0.02):
+            elif self.phase == 1 and (self.periods > PATIENCE or aside > 0.02 + self.stepper.slack):
                 self.phase = 0
         elif self.phase == 2:
             self.closed += 1

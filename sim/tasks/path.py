@@ -1,7 +1,8 @@
 """One step of a hand on its way: from where it is measured to be, towards where it shall be, no faster than allowed.
 
 Takes an arm's joints as measured and a place for a point of its gripper; gives goals for its joints one control
-period later. No memory: whoever is pushed off the path is brought back from where it is. Pure.
+period later. No memory, but of the last goals of an arm whose joints lag: whoever is pushed off the path is brought
+back from where it is.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Stepper:
 
     def __init__(self, arm: ArmModel) -> None:
         self.solver = Solver(arm)
+        self.slack = arm.work.lags / 10  # m that it may be beside its path for being late
+        self._lags, self._said = arm.work.lags, np.full(len(self.solver.body.joints), np.inf)
         self.joints = self.solver.body.joints
         move = self.solver.body.links[1]
         self._axis = np.array(move.position[:2])  # of the joint that turns the arm about the vertical
@@ -58,6 +61,7 @@ class Stepper:
     def step(self, positions: Mapping[str, float], place: Place, tool: Array) -> dict[str, float]:
         """Goals of all joints one period on."""
         q = self.pose(positions)
+        q = np.where(np.abs(self._said - q) < self._lags, self._said, q)  # where it is on its way to
         here = self.solver.hold(q, tool)
         missing = place.point - here.point
         share = min(1.0, place.speed * PERIOD_S / (float(np.linalg.norm(missing)) + 1e-9))
@@ -68,6 +72,7 @@ class Stepper:
         goal = q + change
         allowed = GRIPPER_SPEED * PERIOD_S
         goal[self._gripper] = q[self._gripper] + np.clip(place.gripper - q[self._gripper], -allowed, allowed)
+        self._said = goal
         return dict(zip(self.joints, goal.tolist(), strict=True))
 
     def arrived(self, positions: Mapping[str, float], place: Place, tool: Array) -> bool:
@@ -76,4 +81,4 @@ class Stepper:
         heading = np.arctan2(here.attitude[1, 0], here.attitude[0, 0])  # a hand that leans may still look the right way
         off = float(heading) - self.way(place.point) - place.turn
         off = abs((off + np.pi) % (2 * np.pi) - np.pi)
-        return float(np.linalg.norm(here.point - place.point)) < ARRIVED and off < ALIGNED
+        return float(np.linalg.norm(here.point - place.point)) < ARRIVED + self.slack / 3 and off < ALIGNED

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from policy_spec.errors import SimError
-from sim.randomise import draw
+from sim.randomise import draw, with_pictures
 from sim.scene import CameraPose, Light
 from sim.world import World
 from tests.sim.drawing import need_drawing
@@ -70,11 +70,11 @@ def test_a_still_world_looks_the_same_and_a_moved_one_does_not() -> None:
 
 def test_a_context_taken_over_draws_what_a_fresh_one_draws() -> None:
     """Resetting keeps the context and uploads textures; nothing of the old scene may stay."""
-    world = World("so101", draw("reach", 0))
+    world = World("so101", with_pictures(draw("reach", 0), 64, 96))
     world.picture("front")
     kept = world._painter
-    for seed in range(1, 5):
-        scene = draw("push", seed, perturb=("light", "table") if seed % 2 else ())
+    for seed in (1, 2):
+        scene = with_pictures(draw("push", seed, perturb=("light", "table") if seed % 2 else ()), 64, 96)
         world.reset(scene)
         reused = world.picture("front"), world.picture("wrist"), world.depth("front")
         assert world._painter is kept
