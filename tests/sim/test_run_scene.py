@@ -55,21 +55,24 @@ def test_it_sees_and_moves_the_scene(words: list[str], tmp_path: Path, capsys: p
 
 
 def test_a_simulation_that_dies_ends_the_run_with_a_reason(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    events = tmp_path / "run" / "events.jsonl"
+
     def kill() -> None:
-        until = time.monotonic() + 60.0
+        until = time.monotonic() + 100.0
         while time.monotonic() < until:
-            for process in psutil.Process(os.getpid()).children(recursive=True):
-                if "sim.process" in process.cmdline():
-                    time.sleep(2.0)
-                    process.send_signal(signal.SIGKILL)
-                    return
             time.sleep(0.05)
+            if events.exists() and b'"kind": "chunk"' in events.read_bytes():  # the policy drives
+                break
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            if "sim.process" in process.cmdline():
+                process.send_signal(signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    assert main([*words, "--scene", "reach:0", "--duration", "60", "--exit", "hold"]) == 1
+    ending = ["--duration", "120", "--record", str(tmp_path / "run"), "--exit", "hold"]
+    assert main([*words, "--scene", "reach:0", *ending]) == 1
     killer.join()
     said = capsys.readouterr().out
     assert "went away" in said or "camera" in said
