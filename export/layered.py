@@ -18,6 +18,7 @@ import numpy as np
 from export import golden
 from export.build import Built, BuiltCached, Job, Progress, golden_pipeline, graph_makers
 from export.cases import Recorder, cases
+from export.emit import layer_name
 from export.layer_runs import LayeredGraph
 from export.layerwise import Case, FloatGraph, LayerError, Once, check_layers
 from export.verify import CONTROL_FACTOR, TOLERANCE_ACTION, TOLERANCE_STAGE, Answer, answer, refuse_short, refuse_still
@@ -44,10 +45,17 @@ def build_layered(job: Job, facts: Path, work: Path, once: Once, progress: Progr
     """
     pipeline = golden_pipeline(job.spec, facts, job.sizes, job.image_attention)
     variant, config = job.sizes.variant, job.checkpoint.config
-    layers = config.vit_layers_run + config.text.num_layers
-    steps = 0 if variant.mode == "discrete" else config.expert.num_layers * job.spec.flow_steps
-    told = counting(progress, "walk through the reference model", layers * (2 if variant.cached else 1) + steps)
-    walk = Walk(job.checkpoint, pipeline, variant, work / "walk", lambda _: told())
+    passes = 2 if variant.cached else 1  # of the language model: the prompt's, and one of all tokens after it
+    layers = config.vit_layers_run + passes * config.text.num_layers
+    steps = 0 if variant.mode == "discrete" else job.spec.flow_steps
+    told = counting(progress, "walk through the reference model", layers + steps)
+    last = layer_name("flow.blocks", config.expert.num_layers - 1)
+
+    def walked(layer: str) -> None:
+        if layer == last or not layer.startswith("flow."):  # a step of the flow counts as one layer
+            told()
+
+    walk = Walk(job.checkpoint, pipeline, variant, work / "walk", walked)
     recorder = Recorder(walk)
     found, prompt = _answer(recorder, pipeline, job)
     ran = cases(recorder, prompt, pipeline.tag.horizon)
