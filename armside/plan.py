@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         from armside.plan_plot import draw
         from calib.store import write_whole
 
-        write_whole(args.png, draw(rows, resolved.source))
+        write_whole(args.png, draw(rows, Path(resolved.source).name))
         print(f"{args.png}: the plot")
     give(args.json, result(counted, rows, resolved.source))
     return 0

@@ -16,7 +16,7 @@ from quant.precisions import FLOATS, FULL
 from quant.rewrite.weight_only import CHANNEL_BLOCK
 from quant.rewrite.work import ORT, QDQ
 from quant.schemes import SCHEMES
-from quant.targets import INT8
+from quant.targets import BLOCKS, INT8
 
 ITEM = {"fp32": 4, "fp16": 2, "bf16": 2}  # bytes of a number
 
@@ -38,7 +38,7 @@ class StageCost:
     name: str
     graph: str
     runs: int
-    operations: dict[str, int]  # by type of product: fp32, fp16, bf16, int8
+    operations: dict[str, int]  # by type of product: fp32, fp16, bf16, int8, int8-blocks
     streamed: int  # bytes of weights, looked-up rows, inputs and outputs
     note: str = ""
 
@@ -86,7 +86,7 @@ def _stage(plan: Plan, stage: Stage, form: str) -> StageCost:
     count, base = stage.count, plan.base(stage.count.name)
     operations: dict[str, int] = {}
     for product in count.products:
-        kind = product_type(plan, count.name, product)
+        kind = product_type(plan, count.name, product, form)
         operations[kind] = operations.get(kind, 0) + product.operations
     read = 0
     for weight in count.weights:
@@ -97,9 +97,9 @@ def _stage(plan: Plan, stage: Stage, form: str) -> StageCost:
     return StageCost(stage.name, count.name, stage.runs, operations, read + doors, stage.note)
 
 
-def product_type(plan: Plan, graph: str, product: Product) -> str:
-    """In what a product is computed: int8 where weight and activation are, else the graph's float type; float32 on an
-    island.
+def product_type(plan: Plan, graph: str, product: Product, form: str = QDQ) -> str:
+    """In what a product is computed: integers where weight and activation are, else the graph's float type; float32 on
+    an island. ONNX Runtime's kernel for integer weights rounds the activation too, block by block.
     """
     base = plan.base(graph)
     if product.island:
@@ -107,9 +107,9 @@ def product_type(plan: Plan, graph: str, product: Product) -> str:
     if product.weight is None:
         return base
     scheme = plan.choice(graph, product.weight).scheme
-    if scheme == FULL:
-        return FULL
-    return INT8 if scheme in SCHEMES and SCHEMES[scheme].activation_bits == 8 else base
+    if scheme in FLOATS:
+        return FULL if scheme == FULL else base
+    return INT8 if SCHEMES[scheme].activation_bits == 8 else BLOCKS if form == ORT else base
 
 
 def stored_bytes(weight: Weight, scheme: str, base: str, form: str = QDQ) -> int:

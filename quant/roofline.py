@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 from quant.cost import Cost, StageCost
 from quant.precisions import FP16, FULL
-from quant.targets import GB, INT8, Ceilings, Target
+from quant.targets import BLOCKS, GB, INT8, Ceilings, Target
 
 _WHOLE = Ceilings(1.0, 1.0, 1.0)
 WORKSPACE = {
     "tensorrt": 0.25e9,
     "onnxruntime": 0.30e9,
 }  # bytes beside weights and activations (docs/sources.md, memory)
+PACKED = {"tensorrt": 0.0, "onnxruntime": 0.1}  # of the weights: what loading packs for its kernels beside them
 BUILD = {"tensorrt": 3.8, "onnxruntime": 1.3}  # peak of making an engine / bytes of its graph (docs/sources.md, memory)
 SPARE = 1.05  # an estimate's own error
 FITS, TIGHT, TOO_BIG = "fits", "tight", "does not fit"
@@ -100,7 +101,7 @@ def stage_time(target: Target, stage: StageCost) -> StageTime:
 def _seconds(target: Target, ceilings: Ceilings, stage: StageCost) -> tuple[float, float]:
     """Computing and reading of one run."""
     compute = sum(
-        count / (rate(target.tera, kind) * 1e12 * (ceilings.int8 if kind == INT8 else ceilings.floats))
+        count / (rate(target.tera, kind) * 1e12 * (ceilings.int8 if kind in (INT8, BLOCKS) else ceilings.floats))
         for kind, count in stage.operations.items()
     )
     return compute, stage.streamed / (target.bandwidth_gbs * GB * ceilings.bandwidth)
@@ -113,7 +114,7 @@ def rate(tera: Mapping[str, float], kind: str) -> float:
 
 def memory_of(target: Target, cost: Cost) -> Memory:
     """What a call needs while it runs, and engines while they are made, against what is left on the target."""
-    workspace = int(WORKSPACE[target.engine])
+    workspace = int(WORKSPACE[target.engine] + PACKED[target.engine] * cost.stored)
     build = int(BUILD[target.engine] * max(cost.weights.values()))
     wider = 2 * cost.half if target.float_type == FULL else 0  # a processor keeps them in float32 too
     memory = Memory(cost.stored, wider, cost.doors, cost.between, workspace, build, FITS)

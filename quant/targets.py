@@ -16,6 +16,7 @@ from quant.precisions import AUTO, BF16, FP16, FULL, PRECISIONS
 from quant.refusals import ADA_REFUSES, CPU_REFUSES, ORIN_REFUSES, THOR_REFUSES
 
 INT8 = "int8"  # a product of integers, whatever its scheme
+BLOCKS = "int8-blocks"  # of ONNX Runtime: integer weights, the activation rounded to INT8 block by block on the way
 GB = 1e9
 
 
@@ -59,7 +60,9 @@ class Target:
     memory_gb: float
     usable_gb: tuple[float, float]  # left of it for a policy: least (a desktop runs), most (headless)
     bandwidth_gbs: float  # GB/s
-    tera: Mapping[str, float]  # dense operations per second / 1e12 by type of product: fp32, fp16, bf16, int8
+    tera: Mapping[
+        str, float
+    ]  # dense operations per second / 1e12 by type of product: fp32, fp16, bf16, int8, int8-blocks
     ceilings: Ceilings
     slowdown: Slowdown
     software: tuple[Software, ...]
@@ -101,7 +104,7 @@ def _gpu(fp16: float, int8: float) -> dict[str, float]:
 
 def _cpu(fp32: float) -> dict[str, float]:
     """Shares of float32 as ONNX Runtime's kernels reach them (docs/sources.md, kernels on a CPU)."""
-    return {FULL: fp32, FP16: 0.66 * fp32, INT8: 2.4 * fp32}
+    return {FULL: fp32, FP16: 0.66 * fp32, INT8: 2.4 * fp32, BLOCKS: 1.85 * fp32}
 
 
 def _orin(

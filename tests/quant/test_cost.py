@@ -22,7 +22,7 @@ from quant.plan import Plan, make_plan
 from quant.precisions import FP16, FULL, PRECISIONS
 from quant.rewrite import ORT, QDQ, quantize_model
 from quant.roofline import FITS, TIGHT, TOO_BIG, predict, room, stage_time
-from quant.targets import TARGETS, Target
+from quant.targets import BLOCKS, TARGETS, Target
 from train.init_checkpoint import InitOptions, plan
 
 AGX, CPU = TARGETS["agx-orin-64"], TARGETS["x86-cpu"]
@@ -84,6 +84,14 @@ def test_types_of_products_and_bytes_follow_the_plan() -> None:
     plain = cost_of(make_plan("fp32"), [stage])
     assert plain.stored == 4 * 648 and plain.half == 0 and cost.half == 1200
     assert set(plain.stages[0].operations) == {FULL}
+
+
+def test_integer_weights_are_computed_as_the_engine_does() -> None:
+    """With a float activation: in float16 by TensorRT, in rounded blocks by ONNX Runtime."""
+    stage = Stage("llm", count_graph(small_graph(), {"K": 5}), 1)
+    plan = make_plan("int8-weight", FP16)
+    told = [set(cost_of(plan, [stage], form).stages[0].operations) for form in (QDQ, ORT)]
+    assert told == [{FP16, FULL}, {BLOCKS, FULL}]
 
 
 def test_the_floor_is_the_longer_of_computing_and_reading() -> None:
