@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from armside.cli import VERBS, build_parser
-from tests.house.tree import in_readme, summary, tree_lines
+from tests.house.tree import PAGE, README, in_page, summary, tree_lines
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -86,7 +86,8 @@ def test_what_does_not_exist_is_found() -> None:
 
 
 def test_the_tree_is_what_the_files_say() -> None:
-    assert in_readme().splitlines() == list(tree_lines()), "python -m tests.house.tree --write"
+    for page, deep in ((PAGE, True), (README, False)):
+        assert in_page(page) == list(tree_lines(deep)), "python -m tests.house.tree --write"
 
 
 def test_a_summary_is_one_short_sentence(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The tree of the README: a line for each file, in the file's own words.
+"""The tree of the sources: a line for each file in docs/tree.md, of each room in the README, in their own words.
 
-`python -m tests.house.tree` prints it, `--write` puts it into README.md; a test holds the two together, so the page
-cannot fall behind the files.
+`python -m tests.house.tree` prints it, `--write` puts it into both pages; a test holds them together, so that no page
+can fall behind the files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "tree.md"
 FENCE = re.compile(r"(^## The tree\n+```\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
 WIDEST = 92  # letters of a summary
 NAME = 30  # letters: what is shorter is a name, not a summary
@@ -46,12 +46,13 @@ def _whole(sentence: str) -> bool:
     return sentence.count("(") == sentence.count(")") and sentence.count("`") % 2 == 0
 
 
-def tree_lines() -> Iterator[str]:
-    """The whole tree."""
+def tree_lines(deep: bool = True) -> Iterator[str]:
+    """The whole tree; or its rooms alone."""
     rooms = sorted({f.parent.name for f in ROOT.glob("*/__init__.py")} - {"tests"}, key=_place)
     for room in rooms:
         yield _line(0, room + "/", summary(ROOT / room / "__init__.py"))
-        yield from _inside(ROOT / room, 1)
+        if deep:
+            yield from _inside(ROOT / room, 1)
     yield _line(0, "tests/", "by room; tests/house holds the contracts between them")
     yield _line(0, "docs/", "architecture, install, hardware, decisions")
 
@@ -73,20 +74,21 @@ def _line(depth: int, name: str, words: str) -> str:
     return f"{'  ' * depth + name:<26}{words}".rstrip()
 
 
-def in_readme() -> str:
-    """The tree as the README has it."""
-    found = FENCE.search(README.read_text())
-    return found[2] if found else ""
+def in_page(page: Path) -> list[str]:
+    """The tree as a page has it."""
+    found = FENCE.search(page.read_text())
+    return found[2].splitlines() if found else []
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The README's tree, from the files' own words.")
-    parser.add_argument("--write", action="store_true", help="put it into README.md")
-    text = "".join(line + "\n" for line in tree_lines())
+    parser = argparse.ArgumentParser(description="The tree of the sources, from the files' own words.")
+    parser.add_argument("--write", action="store_true", help="put it into docs/tree.md and README.md")
     if not parser.parse_args().write:
-        print(text, end="")
+        print(*tree_lines(), sep="\n")
         return 0
-    README.write_text(FENCE.sub(lambda found: found[1] + text + found[3], README.read_text()))
+    for page, deep in ((PAGE, True), (README, False)):
+        text = "".join(line + "\n" for line in tree_lines(deep))
+        page.write_text(FENCE.sub(lambda found, text=text: found[1] + text + found[3], page.read_text()))
     return 0
 
 
