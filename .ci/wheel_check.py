@@ -13,7 +13,16 @@ import sys
 
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "av", "mujoco")
-WORKSTATION = ("armside.eval_", "armside.make_bundle", "armside.prove_bundle", "episodes.lerobot")
+WORKSTATION = (
+    "armside.eval_",
+    "armside.export_asked",
+    "armside.make_bundle",
+    "armside.plan_",
+    "armside.prove_bundle",
+    "armside.quant_",
+    "armside.stream_bundle",
+    "episodes.lerobot",
+)
 ROOMS = (*ROBOT_SIDE, "train", "export", "quant", "sim")
 
 

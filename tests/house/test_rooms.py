@@ -19,7 +19,16 @@ from armside.extras import EXTRAS
 ROOT = Path(__file__).parents[2]
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 # Beginnings of names. They join rooms, or read files, that the robot does not have.
-WORKSTATION = ("armside.eval_", "armside.make_bundle", "armside.prove_bundle", "episodes.lerobot")
+WORKSTATION = (
+    "armside.eval_",
+    "armside.export_asked",
+    "armside.make_bundle",
+    "armside.plan_",
+    "armside.prove_bundle",
+    "armside.quant_",
+    "armside.stream_bundle",
+    "episodes.lerobot",
+)
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow", "av", "mujoco")
 
 
