@@ -99,7 +99,7 @@ class Trainer:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         last = self._begin(resume)
-        template = template_of(config.start, config.run, config.run.seed)
+        template = self.template()
         begun = save.Progress(0, 0, 0, {}, False) if last is None else save.read_progress(last)
         if world.leads:
             self._sinks = sinks(config, self.out, begun.total)
@@ -118,6 +118,17 @@ class Trainer:
         final = save.publish(last, self.out) if world.leads else self.out / save.FINAL
         world.wait()
         return Outcome(True, begun.total, last, final)
+
+    def template(self) -> Template:
+        """Everything of the start's checkpoint but its weights."""
+        return template_of(self.config.start, self.config.run, self.config.run.seed)
+
+    def prepared(self, stage: Stage) -> tuple[Stepper, Making, Template]:
+        """A stage about to begin from the start's weights, and what makes its examples: for benchmarks."""
+        template = self.template()
+        stepper, making = self._prepare(stage, template)
+        fill(stepper.learner, self._source(template, None))
+        return stepper, making, template
 
     def _begin(self, resume: bool) -> Path | None:
         """The folder to go on from; the run's folder made, its configuration written or compared."""
