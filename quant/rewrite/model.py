@@ -21,7 +21,11 @@ from quant.statistics import Statistics
 
 # What rewrites put beside the operators of a full-precision graph; a test holds quantized graphs to it.
 STANDARD = rows.OPERATORS | static.OPERATORS | weight_only.OPERATORS | lookup.OPERATORS | migrate.OPERATORS
-OPERATORS: dict[str, frozenset[str]] = {ORT: STANDARD | {weight_only.NBITS}, QDQ: STANDARD, EMULATED: STANDARD}
+OPERATORS: dict[str, frozenset[str]] = {
+    ORT: STANDARD | {weight_only.NBITS, static.INTEGER},
+    QDQ: STANDARD,
+    EMULATED: STANDARD,
+}
 
 LOW = {HALF: ir.DataType.FLOAT16, BRAIN: ir.DataType.BFLOAT16}
 REWRITES: dict[str, Callable[[Work, Product], None]] = {

@@ -54,8 +54,14 @@ def _unit_scale(add: Insert) -> tuple[ir.Value, ir.Value]:
 
 def integer_weight(work: Work, add: Insert, product: Product) -> ir.Value:
     """The weight as INT8 per channel, dequantized by a node of its own."""
-    name, (rows, channels), compute = product.name, product.sides, work.quantized(product)
-    values = add.lazy(f"{name}.values", ir.DataType.INT8, (rows, channels), lambda: compute().values)
-    scale = add.lazy(f"{name}.scale", ir.DataType.FLOAT, (channels,), lambda: compute().scale)
+    values, scale = stored_weight(work, add, product)
+    channels = product.sides[1]
     zero = add.const(f"quant.zeros_{channels}", np.zeros(channels, dtype=np.int8))
     return add.op("DequantizeLinear", values, scale, zero, name=f"{product.node.name}.dq", axis=1)
+
+
+def stored_weight(work: Work, add: Insert, product: Product) -> tuple[ir.Value, ir.Value]:
+    """The weight's integers [K, N] and scales [N] as initializers, computed when written."""
+    name, (rows, channels), compute = product.name, product.sides, work.quantized(product)
+    values = add.lazy(f"{name}.values", ir.DataType.INT8, (rows, channels), lambda: compute().values)
+    return values, add.lazy(f"{name}.scale", ir.DataType.FLOAT, (channels,), lambda: compute().scale)
