@@ -50,8 +50,18 @@ def head_parts(manifest: Manifest, notes: Sequence[str] = ()) -> list[Part]:
             f"horizon {m.horizon} steps, image attention {m.image_attention}."
         ),
         Words(f"Mode {'; '.join(variant_words(m))}."),
+        *calibration_parts(m),
         *(Words(f"Note: {note}.") for note in notes),
     ]
+
+
+def calibration_parts(manifest: Manifest) -> list[Part]:
+    """Which samples schemes were fitted to, where some were."""
+    found = manifest.calibration
+    if found is None:
+        return []
+    text = f"Fitted to {len(found.samples)} samples of {found.source} ({found.tag}), sha256 {found.sha256[:12]}."
+    return [Words(text)]
 
 
 def prediction_parts(prediction: Mapping[str, Any] | None) -> list[Part]:

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensitivity", type=Path, metavar="FILE", help="what plans lose, by armside quant sensitivity; for auto"
     )
+    _add_calibration(parser)
     parser.add_argument(
         "--plan", type=Path, metavar="FILE", help="a plan of your own (JSON), by armside plan --write-plan"
     )
@@ -75,18 +76,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="start over, whatever an interrupted export left")
 
 
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Samples, for schemes that are fitted to activations."""
+    parser.add_argument(
+        "--episodes",
+        metavar="SOURCE",
+        help="calibration samples, for schemes that need some (int4-awq, int4-gptq, ...): a LeRobot dataset, a "
+        "recording of armside run, or a folder with states.json",
+    )
+    parser.add_argument("--samples", type=int, default=32, metavar="N", help="how many of them (default: 32)")
+    parser.add_argument("--task", default="", help="what is being done, where the episodes do not say it in words")
+    parser.add_argument(
+        "--norm-tag", metavar="TAG", help="the robot of the episodes, where the checkpoint knows several"
+    )
+    parser.add_argument(
+        "--statistics",
+        type=Path,
+        metavar="FILE",
+        help="what earlier samples told of the activations, or where to keep it (default: BUNDLE.statistics.npz)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Makes the bundle and says what it is, how long it took and what it needed."""
     from quant.targets import check_target
 
     check_target(args.target, args.precision)  # before anything heavy is imported
 
+    from armside.export_samples import Wish
     from armside.make_bundle import ExportOptions, export_bundle
     from armside.progress import stages
     from armside.say import seconds, size
     from armside.variant_words import variant_words
     from export.build import GraphOptions
     from policy_spec.compare import table
+    from quant.samples import SampleOptions
 
     options = ExportOptions(
         checkpoint=args.checkpoint,
@@ -101,6 +125,12 @@ def run(args: argparse.Namespace) -> int:
         fresh=args.fresh,
         plan=args.plan,
         sensitivity=args.sensitivity,
+        calibration=Wish(
+            episodes=args.episodes,
+            samples=SampleOptions(count=args.samples, task=args.task),
+            norm_tag=args.norm_tag,
+            statistics=args.statistics,
+        ),
     )
     with stages() as progress:
         result = export_bundle(options, progress)

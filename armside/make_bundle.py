@@ -15,6 +15,7 @@ from typing import Any
 
 from armside.bundle_page import PREDICTION, SENSITIVITY, bundle_parts, sensitivity_png
 from armside.export_asked import asked
+from armside.export_samples import Wish, calibrate
 from armside.fast_files import copy_fast, fast_files
 from armside.page import markdown, to_html
 from armside.plan_choice import Wanted, plan_export
@@ -50,6 +51,7 @@ class ExportOptions:
     fresh: bool = False  # forget what an interrupted export left
     plan: Path | None = None  # a plan of one's own, in place of a precision
     sensitivity: Path | None = None  # measured losses, for --precision auto
+    calibration: Wish = field(default_factory=Wish)  # samples, for schemes that are fitted to activations
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,13 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
     planned = plan_export(
         resolved.path,
         options.graphs,
-        Wanted(options.target, options.precision, options.plan, sensitivity=options.sensitivity),
+        Wanted(options.target, options.precision, options.plan, options.calibration.given, options.sensitivity),
     )
-    recipe, options = Recipe(planned.plan, form=target.form), replace(options, precision=planned.plan.precision)
+    options = replace(options, precision=planned.plan.precision)
     extras = Extras(planned.prediction, sensitivity_png(options.sensitivity))
     job = build.open_job(resolved.path, options.graphs, progress)
+    fitted = calibrate(options.calibration, job, planned.plan, options.bundle, progress)
+    recipe = Recipe(planned.plan, fitted.stats, target.form)
     with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:
         if options.fresh:
             out.clear()
@@ -97,8 +101,8 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
         proof = prove(job, Place(runnable, out.work, journal), options.precision, way, progress)
         proof.golden.save(out.directory)
         source = Source(resolved.source, resolved.revision)
-        manifest = make_manifest(options, source, job, written, proof.rows)
-        notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes, *odd)
+        manifest = replace(make_manifest(options, source, job, written, proof.rows), calibration=fitted.record)
+        notes = (*notes_on(job.spec, manifest, proof.golden, out.directory), *planned.notes, *fitted.notes, *odd)
         write_reports(out.directory, manifest, notes, proof.layers, extras)
         progress("hash and flush", 0, 1)
         manifest = out.commit(manifest)

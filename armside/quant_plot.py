@@ -40,7 +40,8 @@ def draw(found: Sensitivity) -> bytes:
         _bars(panels["kv"], [row for row in whole if row.kv_worst > 0], parts, colours, "kv_worst")
         panels["kv"].set_xlabel("worst layer's K/V error, share of its rms", fontsize=9)
         panels["kv"].set_yticklabels([])
-        panels["action"].legend(frameon=False, fontsize=8, loc="lower right")
+        handles, labels = panels["action"].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     for group in layered:
         _layers(panels[group], group, found.rows, colours)
     figure.suptitle(f"One part at a time in low precision: {len(found.samples)} samples of {found.source}", fontsize=11)

@@ -51,6 +51,30 @@ class PlanEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleEntry:
+    """One observation that the bundle was calibrated on."""
+
+    place: str  # source, episode, frame
+    why: str  # it was chosen
+    sha256: str  # of its task, state and pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The samples that schemes of the plan were fitted to."""
+
+    source: str
+    tag: str
+    sha256: str  # of all samples in their order
+    samples: tuple[SampleEntry, ...]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Calibration:
+        """Of parsed JSON."""
+        return cls(**{**data, "samples": tuple(SampleEntry(**entry) for entry in data["samples"])})
+
+
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file of the bundle."""
 
@@ -87,6 +111,7 @@ class Manifest:
     arm: tuple[str, ...] = ()  # robot types that the policy is for; empty: it does not say
     plan: tuple[PlanEntry, ...] = ()
     parity: tuple[Row, ...] = ()
+    calibration: Calibration | None = None  # None: no scheme of the plan needed samples
     files: dict[str, FileEntry] = dataclasses.field(default_factory=dict)
     armside_version: str = ""
     format: int = FORMAT
@@ -151,6 +176,7 @@ def _from_dict(data: dict[str, Any]) -> Manifest:
         "arm": tuple(data["arm"]),
         "plan": tuple(PlanEntry(**entry) for entry in data["plan"]),
         "parity": tuple(Row.from_json(row) for row in data["parity"]),
+        "calibration": Calibration.from_dict(data["calibration"]) if data.get("calibration") else None,
         "files": {name: FileEntry(**entry) for name, entry in data["files"].items()},
         "graphs": {
             name: GraphFile(**{**entry, "graph": _graph(entry["graph"]), "data": _files(entry["data"])})

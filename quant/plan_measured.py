@@ -16,7 +16,7 @@ from quant.groups import GROUPS, REST
 from quant.loss import Measured
 from quant.plan import Choice, Plan, make_plan, ordered
 from quant.plan_file import CUSTOM
-from quant.precisions import FULL, HALF
+from quant.precisions import FULL, HALF, STAYS
 from quant.schemes import SCHEMES
 from quant.sensitivity_file import Sensitivity
 from quant.targets import GB, Target
@@ -89,8 +89,8 @@ def plan_from(
         raise UsageError(
             sentence(
                 "no plan of what was measured is so small",
-                expected=f"at most {budget.most / GB:.2f} GB",
-                got=f"{now.bytes / GB:.2f} GB with every part in its smallest scheme",
+                expected=f"at most {budget.most / GB:.3g} GB",
+                got=f"{now.bytes / GB:.3g} GB with every part in its smallest scheme",
                 do="measure smaller schemes (armside quant sensitivity --schemes int4-g128), or allow more",
             )
         )
@@ -151,7 +151,7 @@ def _why(measured: Sensitivity, choice: Choice, rest: set[str]) -> str:
     """Why a group stays: what each scheme that was tried would have lost."""
     tried = [row for row in measured.rows if row.part == choice.group]
     if choice.group in rest or not tried:
-        return choice.reason
+        return STAYS[choice.group]
     words = ", ".join(f"{row.scheme} moves the action by {measured.amount(row)}" for row in tried)
     return f"stays {choice.scheme}: {words}"
 
