@@ -58,6 +58,7 @@ def build_layered(job: Job, facts: Path, work: Path, once: Once, progress: Progr
     walk = Walk(job.checkpoint, pipeline, variant, work / "walk", walked)
     recorder = Recorder(walk)
     found, prompt = _answer(recorder, pipeline, job)
+    walk.forget()
     ran = cases(recorder, prompt, pipeline.tag.horizon)
     makers = graph_makers(job.checkpoint, job.spec, job.sizes)
 

@@ -20,11 +20,15 @@ from train.model import MolmoAct2
 from train.model.llm import Embedding
 
 OFTEN = "model.action_expert"
+Held = dict[str, nn.Parameter]
 Seen = Callable[[str, Tensor], None]  # released name of a linear layer (without .weight), its input [..., K]
 
 
-def streamed_model(checkpoint: Checkpoint, seen: Seen | None = None) -> MolmoAct2:
-    """The model in evaluation mode. Raises TensorError as `load_model` does. `seen` is told of every linear layer."""
+def streamed_model(checkpoint: Checkpoint, seen: Seen | None = None, held: Held | None = None) -> MolmoAct2:
+    """The model in evaluation mode. Raises TensorError as `load_model` does. `seen` is told of every linear layer;
+    `held` gets the weights that are kept: cleared, they are read again when they are needed.
+    """
+    held = {} if held is None else held
     checkpoint.check()
     with torch.device("meta"):
         model = MolmoAct2(checkpoint.config)
@@ -33,13 +37,13 @@ def streamed_model(checkpoint: Checkpoint, seen: Seen | None = None) -> MolmoAct
         if isinstance(module, Embedding):
             _rows_only(module, checkpoint, name)
         elif any(True for _ in module.parameters(recurse=False)):
-            _on_demand(module, checkpoint, name, seen)
+            _on_demand(module, checkpoint, name, seen, held)
     return model
 
 
-def _on_demand(module: nn.Module, checkpoint: Checkpoint, name: str, seen: Seen | None) -> None:
+def _on_demand(module: nn.Module, checkpoint: Checkpoint, name: str, seen: Seen | None, held: Held) -> None:
     empty = dict(module.named_parameters(recurse=False))
-    runs, held = 0, dict[str, nn.Parameter]()
+    runs = 0
 
     def load(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         nonlocal runs
@@ -47,10 +51,11 @@ def _on_demand(module: nn.Module, checkpoint: Checkpoint, name: str, seen: Seen 
         if seen is not None and isinstance(module, nn.Linear):
             seen(name, inputs[0])
         for key in empty:
-            value = held[key] if key in held else nn.Parameter(checkpoint.tensor(f"{name}.{key}"), requires_grad=False)
+            full = f"{name}.{key}"
+            value = held[full] if full in held else nn.Parameter(checkpoint.tensor(full), requires_grad=False)
             setattr(module, key, value)
             if runs > 1 and name.startswith(OFTEN):
-                held[key] = value
+                held[full] = value
 
     def drop(*_: object) -> None:
         for key, value in empty.items():

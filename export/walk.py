@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from export.emit import layer_name, layer_output
 from export.reference import CachedTorchRunner, torch_runner
-from export.streamed import Seen, streamed_model
+from export.streamed import Held, Seen, streamed_model
 from policy_spec.graphs import Variant
 from policy_spec.pipeline import Pipeline
 from train.checkpoint import Checkpoint
@@ -45,7 +45,8 @@ class Walk:
         self.calls: dict[str, int] = {}  # of each layer
         self.flow: dict[str, np.ndarray] = {}  # of the step that is kept
         self._step: dict[str, np.ndarray] = {}  # of the newest step
-        model = streamed_model(checkpoint, seen)
+        self._held: Held = {}
+        model = streamed_model(checkpoint, seen, self._held)
         self.runner = torch_runner(model, pipeline.spec, pipeline.bracket, variant)
         if isinstance(self.runner, CachedTorchRunner):
             tied = checkpoint.config.text.tie_word_embeddings
@@ -69,6 +70,10 @@ class Walk:
         if graph == "flow" and feeds["step"][0] == self.middle:
             self.flow = dict(self._step)
         return out
+
+    def forget(self) -> None:
+        """Lets go of the weights that were kept for the next step of the flow."""
+        self._held.clear()
 
     def output(self, name: str, call: int = 0) -> np.ndarray:
         """What a layer handed on (`llm.blocks.07.out`) in its graph's `call`-th run. KeyError: no such layer ran."""

@@ -52,6 +52,10 @@ def walked(tiny_checkpoint: Path, built: Built, tmp_path_factory: pytest.TempPat
     assert np.array_equal(found.prediction.normalized, built.reference.prediction.normalized)
     for name, value in built.reference.stages.items():
         assert np.array_equal(found.stages[name], value), name
+    assert any("action_expert.blocks.0" in name for name in recorder.walk._held)
+    assert not any("transformer.blocks" in name for name in recorder.walk._held)  # what ran once is not kept
+    recorder.walk.forget()
+    assert not recorder.walk._held
     prompt = len(built.pipeline.prepare(seen, found.task).ids)
     return Walked(job, cases(recorder, prompt, built.pipeline.tag.horizon), folder)
 
