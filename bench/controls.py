@@ -89,7 +89,9 @@ def run(folder: Path) -> list[Result]:
     found = []
     for outlier, features in (("features of 1.7e4", True), ("pooling scores of 8e4", False)):
         say(f"planting {outlier}")
-        policy = planted(checkpoint, folder / outlier.replace(" ", "-"), features, not features)
+        root = folder / outlier.replace(" ", "-")
+        root.mkdir()
+        policy = planted(checkpoint, root, features, not features)
         found.append(row("float16 without islands", outlier, policy, without_islands))
         found.append(row("fp16", outlier, policy, by_plan(make_plan("fp16"))))
         found.append(row("bf16", outlier, policy, by_plan(make_plan("bf16"))))

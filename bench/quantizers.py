@@ -197,22 +197,26 @@ def markdown(result: Result) -> str:
     """The table."""
     lines = [
         f"{sum(result['products'].values())} products of llm and flow, {result['bytes'] / 1e6:.0f} MB in float32; "
-        f"INT4 in groups of {result['group']}; errors: outputs of one call, actions worst of {result['samples']} samples",
+        f"INT4 in groups of {result['group']}; errors: outputs of one call, actions worst of "
+        f"{result['samples']} samples",
         "",
         "| by | quantizer | llm error | flow error | action cosine | max abs | MB | llm | flow | made in | TensorRT |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
-        if "failed" in row:
-            lines.append(f"| {row['whose']} | {row['name']} | {row['failed']} |||||||||")
-            continue
+    return "\n".join(lines + [line(row) for row in result["rows"]])
+
+
+def line(row: Result) -> str:
+    """One row."""
+    cells = [row["whose"], row["name"]]
+    if "failed" in row:
+        cells += [row["failed"], *[""] * 8]
+    else:
         llm, flow = row["llm"], row["flow"]
-        lines.append(
-            f"| {row['whose']} | {row['name']} | {llm['relative']:.2g} | {flow['relative']:.2g} | "
-            f"{row['cosine']:.6f} | {row['max_abs']:.2g} | {row['bytes'] / 1e6:.1f} | {llm['faster']:.2f}x | {flow['faster']:.2f}x | "
-            f"{row['made_s']:.0f} s | {row['tensorrt']} |"
-        )
-    return "\n".join(lines)
+        cells += [f"{llm['relative']:.2g}", f"{flow['relative']:.2g}", f"{row['cosine']:.6f}", f"{row['max_abs']:.2g}"]
+        cells += [f"{row['bytes'] / 1e6:.1f}", f"{llm['faster']:.2f}x", f"{flow['faster']:.2f}x"]
+        cells += [f"{row['made_s']:.0f} s", row["tensorrt"]]
+    return f"| {' | '.join(cells)} |"
 
 
 def parser() -> argparse.ArgumentParser:
