@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from episodes.observations import ObservationSource, choose, observations, open_observations
-from policy_spec.errors import UsageError, sentence
 from policy_spec.golden import Golden
 from policy_spec.norm import NormTag
 from policy_spec.pipeline import Observation
+from quant.same_robot import camera_order
 
 BRIGHTNESS, NOISE, SHIFT = 0.25, 6.0, 12  # of a variation: share, grey levels, pixels
 STATE = 0.15  # of the normalised range
@@ -53,23 +53,6 @@ def samples(asked: Asked, tag: NormTag, slots: tuple[str, ...], golden: Golden) 
     named = ", ".join(f"{slot} = {camera}" for slot, camera in zip(slots, order, strict=True))
     words = f"{asked.count} observations of {source.name}, spread over {len(source.lengths)} episodes; {named}"
     return words, _recorded(asked, source, order, golden.task)
-
-
-def camera_order(source: ObservationSource, slots: tuple[str, ...]) -> tuple[str, ...]:
-    """The source's camera of each slot: by name, or in order where no name is shared and the numbers are equal."""
-    short = {camera.rsplit(".", 1)[-1]: camera for camera in source.cameras}
-    if set(slots) <= short.keys():
-        return tuple(short[slot] for slot in slots)
-    if len(source.cameras) == len(slots) and not set(slots) & short.keys():
-        return tuple(source.cameras)
-    raise UsageError(
-        sentence(
-            f"cameras of {source.name}",
-            expected=f"one for each of the policy's: {', '.join(slots)}",
-            got=", ".join(source.cameras) or "none",
-            do="use episodes of this robot",
-        )
-    )
 
 
 def _recorded(asked: Asked, source: ObservationSource, order: tuple[str, ...], task: str) -> Iterator[Sample]:
