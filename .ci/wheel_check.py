@@ -16,6 +16,7 @@ ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "av", "mujoc
 WORKSTATION = (
     "armside.eval_",
     "armside.export_asked",
+    "armside.export_samples",
     "armside.make_bundle",
     "armside.plan_",
     "armside.prove_bundle",

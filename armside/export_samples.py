@@ -75,7 +75,7 @@ def calibrate(wish: Wish, job: Job, plan: Plan, bundle: Path, progress: Progress
     work = bundle.with_name(f".{bundle.name}.float32")  # one that a kill left is begun anew
     shutil.rmtree(work, ignore_errors=True)
     try:
-        stats = measure(job, found, tag, wanted, work, progress)
+        stats = measure(job, found, wanted, work, progress)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     keep(path, job, stats, record)

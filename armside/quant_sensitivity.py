@@ -115,7 +115,7 @@ def find(asked: Asked, progress: Stages) -> tuple[Sensitivity, tuple[str, ...]]:
     journal = Journal(asked.work, asked.work, _question(asked, identity, found))
     opened = write_float(job, asked.work / "float32", tag, progress)
     tries = trials(opened.models, asked.schemes, asked.groups, asked.layers)
-    stats = _statistics(job, found, tag, tries, opened, asked.work, progress)
+    stats = _statistics(job, found, tries, opened, progress)
     bench = Bench(opened.folder, opened.pipeline, asked.threads)
     truths = _truths(bench, found, progress)
     rows = _rows(bench, truths, tries, (journal, stats, progress))
@@ -183,13 +183,7 @@ def _truths(bench: Bench, found: SampleSet, progress: Stages) -> list[Truth]:
 
 
 def _statistics(
-    job: build.Job,
-    found: SampleSet,
-    tag: NormTag,
-    tries: list[Trial],
-    opened: Float,
-    work: Path,
-    progress: Stages,
+    job: build.Job, found: SampleSet, tries: list[Trial], opened: Float, progress: Stages
 ) -> Statistics | None:
     """Of what any trial needs; kept between interruptions."""
     wanted: dict[str, dict[str, bool]] = {}
@@ -201,7 +195,7 @@ def _statistics(
     if not wanted:
         return None
     digest = hashlib.sha256(repr(sorted((g, sorted(w.items())) for g, w in wanted.items())).encode()).hexdigest()
-    path = work / f"statistics.{digest[:12]}.npz"
+    path = opened.folder.parent / f"statistics.{digest[:12]}.npz"
     if not path.is_file():
-        measure_statistics(job, found, tag, wanted, opened.folder, progress).save(path)
+        measure_statistics(job, found, wanted, opened.folder, progress).save(path)
     return Statistics.load(path)

@@ -18,26 +18,25 @@ from export.build import Job, Progress, write_facts
 from export.reference import TorchRunner
 from export.streamed import streamed_model
 from policy_spec.image import pooling_index
-from policy_spec.norm import NormTag
 from quant.collect import Collector, collect, rows_used
-from quant.samples import Sample, SampleSet
+from quant.samples import SampleSet
 from quant.statistics import Accumulator, Statistics
 
 Wanted = Mapping[str, Mapping[str, bool]]  # of each graph its weights, and whether their Gram matrix is wanted
 
 
-def measure(job: Job, found: SampleSet, tag: NormTag, wanted: Wanted, work: Path, progress: Progress) -> Statistics:
+def measure(job: Job, found: SampleSet, wanted: Wanted, work: Path, progress: Progress) -> Statistics:
     """Statistics of the wanted weights. work: for float graphs. Think and discrete modes are measured by one call
     without generated tokens. Raises QuantError, BundleError (no room).
     """
     told = Accumulator(grams(wanted))
     whole = not job.sizes.variant.cached and fits(lazy_graphs(job))
     if whole:
-        opened = write_float(job, work, tag, progress)
+        opened = write_float(job, work, job.spec.tag(found.tag), progress)
         pad = job.spec.token_ids["pad"]
         return collect(opened.pipeline, Collector(work, wanted, told, pad), found.samples, progress)
     write_facts(job, work)
-    return walk(job, found.samples, tag, {w for weights in wanted.values() for w in weights}, told, work, progress)
+    return walk(job, found, {w for weights in wanted.values() for w in weights}, told, work, progress)
 
 
 def grams(wanted: Wanted) -> Callable[[str], bool]:
@@ -47,20 +46,14 @@ def grams(wanted: Wanted) -> Callable[[str], bool]:
 
 
 def walk(
-    job: Job,
-    samples: tuple[Sample, ...],
-    tag: NormTag,
-    wanted: set[str],
-    told: Accumulator,
-    facts: Path,
-    progress: Progress,
+    job: Job, found: SampleSet, wanted: set[str], told: Accumulator, facts: Path, progress: Progress
 ) -> Statistics:
     """By the reference model."""
     job = continuous(job)
     reference = Reference(job, wanted, told)
-    policy = pipeline(job, facts, tag)
-    for number, sample in enumerate(samples):
-        progress("collect activations, layer by layer", number, len(samples))
+    policy = pipeline(job, facts, job.spec.tag(found.tag))
+    for number, sample in enumerate(found.samples):
+        progress("collect activations, layer by layer", number, len(found.samples))
         policy.predict(reference, sample.observation, sample.task, seed=sample.seed)
     return told.done()
 

@@ -22,6 +22,7 @@ ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "ar
 WORKSTATION = (
     "armside.eval_",
     "armside.export_asked",
+    "armside.export_samples",
     "armside.make_bundle",
     "armside.plan_",
     "armside.prove_bundle",

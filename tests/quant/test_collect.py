@@ -14,7 +14,7 @@ from export.build import GraphOptions, Job, open_job
 from policy_spec.errors import QuantError
 from quant.collect import Collector, collect, product_weights, wanted_by
 from quant.plan import make_plan
-from quant.samples import Sample, SampleOptions, select
+from quant.samples import Sample, SampleOptions, SampleSet, select
 from quant.statistics import Accumulator, Statistics
 from tests.quant.seen import folder
 
@@ -32,10 +32,15 @@ def opened(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Float:
 
 
 @pytest.fixture(scope="module")
-def samples(job: Job, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, ...]:
+def chosen(job: Job, tmp_path_factory: pytest.TempPathFactory) -> SampleSet:
     tag = job.spec.tag()
     source = open_observations(folder(tmp_path_factory.mktemp("seen") / "seen", tag, 3))
-    return select(source, tag, tag.camera_slots, SampleOptions(2), lambda *_: None).samples
+    return select(source, tag, tag.camera_slots, SampleOptions(2), lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def samples(chosen: SampleSet) -> tuple[Sample, ...]:
+    return chosen.samples
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +73,9 @@ def test_every_product_is_told_of_without_padding(
 
 
 def test_the_reference_models_layers_say_the_same(
-    job: Job, opened: Float, samples: tuple[Sample, ...], found: Statistics
+    job: Job, opened: Float, chosen: SampleSet, found: Statistics
 ) -> None:
-    truth = walk(job, samples, job.spec.tag(), set(found), Accumulator(), opened.folder, lambda *_: None)
+    truth = walk(job, chosen, set(found), Accumulator(), opened.folder, lambda *_: None)
     assert set(truth) == set(found)
     for weight, mine in found.items():
         assert mine.rows == truth[weight].rows, weight
