@@ -108,7 +108,7 @@ def shares(graphs: FloatGraphs, folder: Path, sample: Sample) -> Numbers:
         for graph in GRAPHS:
             took += by_operator(json.loads(Path(runner.session(graph).end_profiling()).read_text()))
     total = sum(took.values())
-    rest = [(name, t / total) for name, t in took.most_common() if name not in ("products", "conversions")]
+    rest = [[name, t / total] for name, t in took.most_common() if name not in ("products", "conversions")]
     return {"products": took["products"] / total, "conversions": took["conversions"] / total, "rest": rest[:5]}
 
 
