@@ -1,8 +1,8 @@
 """A bundle: one folder with the graphs, the spec, the tokenizer and a manifest; whole or not there.
 
 `BundleWriter` fills `<path>.partial-<pid>`, or `<path>.partial` where what was interrupted is gone on with, and
-renames it; `open_bundle` checks every file against the manifest. What a bundle says is in manifest.py, the memory of hashes in hashes.py. Knows nothing of what is
-inside the graphs.
+renames it; `open_bundle` checks every file against the manifest. What a bundle says is in manifest.py, the memory
+of hashes in hashes.py. Knows nothing of what is inside the graphs.
 """
 
 from __future__ import annotations
