@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from policy_spec.compare import Row
 
 SCREEN, NEAREST = 40, 8  # rows of a parity table that are shown whole; of layers beyond that
+PRECISION = "int8"  # where neither a precision nor a plan is given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        default="int8",
         metavar="NAME",
-        help=f"{', '.join(PRECISIONS)}, or auto: the least loss that fits the target (default: int8; armside plan "
-        "tells what each costs)",
+        help=f"{', '.join(PRECISIONS)}, or auto: the least loss that fits the target (default: {PRECISION}; "
+        "armside plan tells what each costs)",
     )
     parser.add_argument(
         "--sensitivity", type=Path, metavar="FILE", help="what plans lose, by armside quant sensitivity; for auto"
@@ -99,9 +99,20 @@ def _add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Makes the bundle and says what it is, how long it took and what it needed."""
+    from policy_spec.errors import UsageError, sentence
     from quant.targets import check_target
 
-    check_target(args.target, args.precision)  # before anything heavy is imported
+    if args.plan and args.precision:
+        raise UsageError(
+            sentence(
+                "both --plan and --precision",
+                expected="one of them: a plan says itself which precision it takes the rest from",
+                got=f"{args.plan} and {args.precision}",
+                do='leave --precision out, or change "precision" in the plan',
+            )
+        )
+    precision = args.precision or PRECISION
+    check_target(args.target, precision)  # before anything heavy is imported
 
     from armside.export_samples import Wish
     from armside.make_bundle import ExportOptions, export_bundle
@@ -116,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint=args.checkpoint,
         bundle=args.bundle,
         target=args.target,
-        precision=args.precision,
+        precision=precision,
         revision=args.revision,
         graphs=GraphOptions(args.cameras, args.prompt_tokens, args.image_attention, args.mode, args.head),
         overwrite=args.overwrite,

@@ -35,6 +35,8 @@ def test_a_plan_is_written_edited_and_exported(armside: Armside, checkpoint: Pat
     plan.write_text(json.dumps(data))
     seen = armside("plan", checkpoint, *target, "--plan", plan)
     assert seen.returncode == 0 and "custom" in seen.stdout
+    done = armside("export", checkpoint, tmp_path / "mine", *target, "--plan", plan, "--precision", "int4")
+    assert done.returncode == 2 and "both --plan and --precision" in done.stderr and not (tmp_path / "mine").exists()
     done = armside("export", checkpoint, tmp_path / "mine", *target, "--plan", plan)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
