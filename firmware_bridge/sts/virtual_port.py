@@ -18,6 +18,7 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
+from firmware_bridge.priority import SERVOS, prefer
 from firmware_bridge.sts.virtual_bus import Outgoing, VirtualBus
 
 PATIENCE_S = 5.0  # for the serving thread to obey
@@ -50,6 +51,7 @@ class VirtualPort:
 
     def run(self) -> None:
         """Serve until `stop`."""
+        prefer(SERVOS)
         self._server = threading.get_ident()
         while True:
             wait = None
