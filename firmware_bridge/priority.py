@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-# SCHED_FIFO: a bridge that spins must not keep its supervisor from the processor; virtual servos come before it, as real
-# ones have processors of their own.
+# SCHED_FIFO: a bridge that spins must not keep its supervisor from the processor; virtual servos come before it, as
+# real ones have processors of their own.
 SUPERVISOR, SERVOS, BRIDGE = 30, 25, 20
 NICE = -10
 
