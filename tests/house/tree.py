@@ -54,6 +54,7 @@ def tree_lines(deep: bool = True) -> Iterator[str]:
         if deep:
             yield from _inside(ROOT / room, 1)
     yield _line(0, "tests/", "by room; tests/house holds the contracts between them")
+    yield _line(0, "configs/", "trainings of the simulated policy, for armside train")
     yield _line(0, "docs/", "architecture, install, hardware, decisions")
 
 
