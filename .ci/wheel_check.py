@@ -13,6 +13,7 @@ import sys
 
 ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "av", "mujoco")
+# Beginnings of names. They join rooms, or read files, that the robot does not have.
 WORKSTATION = (
     "armside.eval_",
     "armside.export_asked",

@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,19 +18,9 @@ import pytest
 from armside.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
-ROBOT_SIDE = ("policy_spec", "firmware_bridge", "edge", "episodes", "calib", "armside")
-# Beginnings of names. They join rooms, or read files, that the robot does not have.
-WORKSTATION = (
-    "armside.eval_",
-    "armside.export_asked",
-    "armside.export_samples",
-    "armside.make_bundle",
-    "armside.plan_",
-    "armside.prove_bundle",
-    "armside.quant_",
-    "armside.stream_bundle",
-    "episodes.lerobot",
-)
+# The wheel's own lists: rooms, and beginnings of the names of modules that need what the robot does not have.
+_CHECK = runpy.run_path(str(ROOT / ".ci" / "wheel_check.py"))
+ROBOT_SIDE, WORKSTATION = _CHECK["ROBOT_SIDE"], _CHECK["WORKSTATION"]
 HEAVY = ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub", "pyarrow", "av", "mujoco")
 
 
