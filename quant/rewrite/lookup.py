@@ -1,7 +1,9 @@
 """Embedding tables: rows looked up as they are stored, INT8 with a scale per row, float16 or bfloat16, and made
 float32 after.
 
-Plain operators (Gather, Cast, Mul), so one form for all runtimes; the whole table is never made float32 in memory.
+For ONNX Runtime plain operators (Gather, Cast, Mul): the whole table is never made float32 in memory. For TensorRT an
+INT8 table is dequantized before the lookup: it takes an INT8 constant nowhere but before DequantizeLinear, and looks up
+first by itself (its engine holds the table in INT8; docs/tensorrt.md).
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import onnx_ir as ir
 
 from policy_spec.errors import QuantError, sentence
 from quant.lowfloat import rounded
-from quant.rewrite.work import Insert, Work, take_over
+from quant.rewrite.work import QDQ, Insert, Work, take_over
 from quant.schemes import BRAIN, FULL, HALF, W8, quantize_per_channel
 
-OPERATORS = frozenset(["Cast", "Gather", "Mul"])
+OPERATORS = frozenset(["Cast", "DequantizeLinear", "Gather", "Mul"])
 LOW = {HALF: ir.DataType.FLOAT16, BRAIN: ir.DataType.BFLOAT16}
 TABLES = (W8, *LOW)  # the schemes that a table can have
 _ROWS = 8192  # quantized at a time: a table of a real vocabulary is 1.5 GB in float32
@@ -56,6 +58,11 @@ def rewrite_table(work: Work, node: ir.Node) -> str:
         take_over(work.graph, node, add.op("Cast", picked, name=f"{label}.float", to=ir.DataType.FLOAT))
         return scheme
     values = add.lazy(f"{name}.values", ir.DataType.INT8, sides, lambda: _in_rows(source, _integers))
+    if work.form == QDQ:
+        steps = add.lazy(f"{name}.scale", ir.DataType.FLOAT, sides[:1], lambda: _row_scales(source)[:, 0])
+        rows = add.op("DequantizeLinear", values, steps, name=f"{label}.dq", axis=0)
+        take_over(work.graph, node, add.op("Gather", rows, ids, name=f"{label}.picked", axis=0))
+        return scheme
     scale = add.lazy(f"{name}.scale", ir.DataType.FLOAT, (sides[0], 1), lambda: _row_scales(source))
     picked = add.op("Gather", values, ids, name=f"{label}.values", axis=0)
     steps = add.op("Gather", scale, ids, name=f"{label}.scale", axis=0)
