@@ -21,6 +21,7 @@ from typing import Any
 
 from firmware_bridge import robots
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.priority import favour
 from firmware_bridge.processes import spawn
 from policy_spec.errors import ArmsideError
 from sim.painter_process import HEAD, READY
@@ -89,6 +90,7 @@ def main() -> int:
     # Ctrl-C in the terminal is for whoever runs the arm; the world goes when its owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    favour()
     live = Live(world, served)
     if painter is not None:
         assert painter.stdout is not None

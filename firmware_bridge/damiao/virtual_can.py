@@ -32,7 +32,7 @@ from firmware_bridge.damiao.frames import (
 )
 from firmware_bridge.damiao.virtual_arm import VirtualArm
 from firmware_bridge.damiao.virtual_motor import VirtualMotor
-from firmware_bridge.priority import SERVOS, prefer
+from firmware_bridge.priority import favour
 
 JOURNAL = 20_000
 IDLE_S = 0.02  # time passes at least so often: watchdogs bite without frames
@@ -165,7 +165,7 @@ class VirtualCan:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        prefer(SERVOS)
+        favour()
         while not self._ending.is_set():
             wait = min(IDLE_S, self._queue[0].at - time.monotonic()) if self._queue else IDLE_S
             message = self.bus.recv(max(0.0, wait))

@@ -40,6 +40,7 @@ from firmware_bridge.damiao.virtual_can import VirtualCan, VirtualChannel
 from firmware_bridge.damiao.virtual_motor import FRICTION
 from firmware_bridge.damiao.virtual_slcan import VirtualSlcan
 from firmware_bridge.errors import PortError
+from firmware_bridge.priority import favour
 
 GROUP = "239.74.163.2"
 HEARD_S = 0.5
@@ -143,6 +144,7 @@ def main() -> int:
     # Ctrl-C in the terminal is for whoever runs the arm; motors go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    favour()
     port = ",".join(serve(process.channels, options.link))
     with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
         os.write(sys.stdout.fileno(), json.dumps({"port": port}).encode() + b"\n")

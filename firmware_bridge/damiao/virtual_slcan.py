@@ -14,7 +14,7 @@ import tty
 
 from firmware_bridge.damiao.frames import Frame
 from firmware_bridge.damiao.virtual_can import IDLE_S, Outgoing, VirtualChannel
-from firmware_bridge.priority import SERVOS, prefer
+from firmware_bridge.priority import favour
 
 
 def parse_line(line: bytes) -> Frame | None:
@@ -49,7 +49,7 @@ class VirtualSlcan:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        prefer(SERVOS)
+        favour()
         while True:
             wait = max(0.0, min(IDLE_S, self._queue[0].at - time.monotonic())) if self._queue else IDLE_S
             ready, _, _ = select.select([self._master, self._wake_read], [], [], wait)

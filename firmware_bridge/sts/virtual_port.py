@@ -51,7 +51,6 @@ class VirtualPort:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        prefer(SERVOS)
         self._server = threading.get_ident()
         while True:
             wait = None
@@ -132,9 +131,13 @@ class VirtualPort:
                     raise
 
     def start(self) -> VirtualPort:
-        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._thread = threading.Thread(target=self._run_punctually, daemon=True)
         self._thread.start()
         return self
+
+    def _run_punctually(self) -> None:
+        prefer(SERVOS)
+        self.run()
 
     def stop(self) -> None:
         """End `run` and close the pty: the host sees its cable pulled."""

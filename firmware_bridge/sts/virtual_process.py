@@ -19,6 +19,7 @@ import sys
 import threading
 
 from firmware_bridge import robots
+from firmware_bridge.priority import SERVOS, prefer
 from firmware_bridge.sts import calibration as calibrations
 from firmware_bridge.sts.robots import shipped_calibration
 from firmware_bridge.sts.virtual_arm import make_bus
@@ -35,6 +36,7 @@ def main() -> int:
     # Ctrl-C in the terminal is for whoever runs the arm; servos go when their owner goes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    prefer(SERVOS)  # both threads: whoever takes orders holds the interpreter's lock, and the servos wait for it
     thread = threading.Thread(target=port.run, daemon=True)
     thread.start()
     with contextlib.suppress(BrokenPipeError):  # our owner was stopped meanwhile: stdin ends too
