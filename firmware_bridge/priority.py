@@ -6,8 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-# SCHED_FIFO, for what mostly sleeps: a bridge that spins must not keep its supervisor from the processor; virtual servos
-# come before it, as real ones have processors of their own.
+# SCHED_FIFO, for what mostly sleeps: a bridge that spins must not keep its supervisor from the processor; virtual
+# servos come before it, as real ones have processors of their own.
 SUPERVISOR, SERVOS, BRIDGE = 30, 25, 20
 NICE = -10
 
