@@ -37,6 +37,7 @@ VERBS: dict[str, str] = {
     "sim": "the simulated arm at its table: set it up, look at a scene, record experts",
     "run": "run a bundle on an arm, simulated or real",
     "eval": "play a bundle's policy in simulation and say how often it succeeds",
+    "depth": "label datasets with the depth codes that a thinking policy learns to say",
     "convert": "turn recordings of runs into a LeRobot dataset",
     "data": "look at datasets, make norm_stats.json of them",
     "replay": "move an arm, simulated or real, as a recording did",

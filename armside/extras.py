@@ -39,6 +39,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "tomlkit": "tomlkit",
         "matplotlib": "matplotlib",
     },
+    "depth": {"transformers": "transformers"},
     "sim": {"mujoco": "mujoco"},
 }
 

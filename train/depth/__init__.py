@@ -1,0 +1,1 @@
+"""Depth maps become codes: a small VQ autoencoder, its training, its files, and labels for datasets."""
