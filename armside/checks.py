@@ -94,7 +94,11 @@ def all_checks(machine: Machine, needed: str) -> Iterator[Check]:
 
         yield from arm_checks(machine)
         yield from camera_checks(machine)
+    from armside.jetson_checks import accelerator_checks  # as this
+    from armside.rights_checks import rights_checks
+
     yield from resource_checks(machine)
+    yield from rights_checks(machine)
     yield from accelerator_checks(machine)
 
 
@@ -175,30 +179,3 @@ def resource_checks(machine: Machine) -> Iterator[Check]:
         text,
         "" if state == OK else "a bundle needs up to 11 GB, a recording some more",
     )
-
-
-def accelerator_checks(machine: Machine) -> Iterator[Check]:
-    """NVIDIA facts from files: nothing is started for them."""
-    release = machine.read("etc/nv_tegra_release").partition("\n")[0]
-    model = machine.read("proc/device-tree/model")
-    if release:
-        yield Check("accelerator", "Jetson", OK, f"{model or 'unknown board'}; {jetson_linux(release)}")
-        power = machine.read("var/lib/nvpmodel/status")
-        if power:
-            yield Check("accelerator", "power mode", NOTE, power, "sudo nvpmodel -m 0 gives all of it on most boards")
-    driver = re.search(r"Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", machine.read("proc/driver/nvidia/version"))
-    text = f"driver {driver[1]}" if driver else "no NVIDIA driver"
-    yield Check(
-        "accelerator",
-        "GPU",
-        OK if driver or release else NOTE,
-        text if not release or driver else "integrated",
-    )
-    rt = machine.installed.get("tensorrt") or machine.installed.get("tensorrt-rtx")
-    yield Check("accelerator", "TensorRT", OK if rt else NOTE, rt or "its Python package is not installed")
-
-
-def jetson_linux(release: str) -> str:
-    """`# R36 (release), REVISION: 4.3, ...` -> `Jetson Linux 36.4.3`."""
-    match = re.match(r"# R(\d+) \(release\), REVISION: ([\d.]+)", release)
-    return f"Jetson Linux {match[1]}.{match[2]}" if match else release
