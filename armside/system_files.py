@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.priority import SUPERVISOR as RT_PRIORITY
+
 RULES_FILE = "70-armside.rules"
 UNIT_FILE = "armside-bridge@.service"
 
@@ -101,8 +103,14 @@ def unit(program: str, user: str, uid: int, live: bool) -> str:
         "TimeoutStopSec=120",
         "# The supervisor takes over by itself; what it gave up on is for a person.",
         "Restart=no",
-        "LimitRTPRIO=20",
+        "# What the supervisor asks for; the bridge asks for less (firmware_bridge/priority.py).",
+        f"LimitRTPRIO={RT_PRIORITY}",
         "Nice=-5" if user else "Nice=0",
+        *(
+            ["# Where memory runs out, a policy goes before the bridge that holds the arm.", "OOMScoreAdjust=-500"]
+            if user
+            else []
+        ),
         "",
         "[Install]",
         f"WantedBy={target}",
