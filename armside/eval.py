@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "armside eval BUNDLE --task reach --perturb each; armside eval expert --task pick"
     )
     parser.add_argument(
-        "bundles", metavar="BUNDLE", nargs="+", help="folders that armside export wrote; expert: the scripted one"
+        "bundles",
+        metavar="BUNDLE",
+        nargs="+",
+        help="folders that armside export wrote; or checkpoints, played in torch by the reference model; expert: the "
+        "scripted one",
     )
     what = parser.add_argument_group("the episodes")
     what.add_argument("--task", default="reach", help="reach, push, pick, several with commas, or all (default: reach)")
@@ -203,11 +207,14 @@ def evaluate(args: argparse.Namespace, name: str, settings: Settings, cases: Seq
 def journal_settings(settings: Settings) -> dict[str, Any]:
     """What an outcome depends on: the bundle's own content, not where it lies, and how it is asked."""
     from armside.eval_player import EXPERT
+    from armside.eval_torch import is_checkpoint, sha256_of
     from policy_spec.bundle import open_bundle
 
     facts = dataclasses.asdict(settings)
     facts.pop("threads")
-    if settings.policy != EXPERT:
+    if is_checkpoint(Path(settings.policy)):
+        facts["policy"] = sha256_of(Path(settings.policy))
+    elif settings.policy != EXPERT:
         manifest = open_bundle(Path(settings.policy)).manifest
         facts["policy"] = hashlib.sha256(manifest.to_json().encode()).hexdigest()
     return facts

@@ -18,10 +18,12 @@ import numpy as np
 from armside.eval_cases import Case, Outcome
 from armside.eval_expert import ExpertThinker, errand_in
 from armside.eval_play import Manner, Trial, play
+from armside.eval_torch import TorchPolicy, is_checkpoint, open_checkpoint
 from edge.session import Session
 from edge.stepped import Thinker
 from policy_spec.errors import UsageError, sentence
 from policy_spec.frames import frame
+from policy_spec.spec import PolicySpec
 from sim.lockstep import Lockstep
 from sim.randomise import draw, with_pictures, wrong_text
 from sim.tasks.judges import YET, Judge, Verdict, judge_of
@@ -42,7 +44,7 @@ SHOWN_EVERY = 2  # looks of the judge: ten pictures a second
 class Settings:
     """What is the same for all episodes of a policy."""
 
-    policy: str  # a bundle's folder, or EXPERT
+    policy: str  # a bundle's folder, a checkpoint's, or EXPERT
     frame: str = "so101-molmoact2"
     cameras: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the policy's slot -> the scene's camera
     norm_tag: str | None = None
@@ -63,15 +65,14 @@ class Player:
         """Raises ArmsideError for a bundle that cannot be opened, and cameras that do not fit."""
         self.settings = settings
         self._world: World | None = None
-        self._session: Session | None = None
+        self._session: Session | TorchPolicy | None = None
         slots: tuple[str, ...] = CAMERAS
         if settings.policy == EXPERT:
             horizon, self.size = EXPERT_HORIZON, EXPERT_SIZE
         else:
-            threads = settings.threads or None
-            self._session = Session.open(Path(settings.policy), norm_tag=settings.norm_tag, threads=threads)
+            self._session, spec = _opened(settings)
             slots, horizon = self._session.slots, self._session.tag.n_action_steps
-            self.size = max(self._session.bundle.spec.image_size)
+            self.size = max(spec.image_size)
         self.cameras = camera_of_slots(slots, settings.cameras)
         execute = settings.execute or -(-horizon // 2)
         if not 1 <= execute <= horizon:
@@ -173,6 +174,16 @@ class Player:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+def _opened(settings: Settings) -> tuple[Session | TorchPolicy, PolicySpec]:
+    """A bundle as a run opens it, golden reproduced; or a checkpoint, played by the reference model."""
+    path, threads = Path(settings.policy), settings.threads or None
+    if is_checkpoint(path):
+        policy = open_checkpoint(path, settings.norm_tag, threads)
+        return policy, policy.pipeline.spec
+    session = Session.open(path, norm_tag=settings.norm_tag, threads=threads)
+    return session, session.bundle.spec
 
 
 def camera_of_slots(slots: tuple[str, ...], given: Mapping[str, str]) -> dict[str, str]:
