@@ -23,6 +23,7 @@ from policy_spec.errors import ObservationError, PromptError, SessionError, Spec
 from policy_spec.generated import Depth, Discrete
 from policy_spec.graphs import kv_names
 from policy_spec.image import as_rgb, resize_uint8, to_patches
+from policy_spec.loop import Loop, repeat
 from policy_spec.norm import NormTag
 from policy_spec.prompt import PromptParts, Tokenizer, expand_images, normalize_task, prompt_text, state_bins
 from policy_spec.spec import PolicySpec
@@ -228,10 +229,8 @@ class Pipeline:
         """All Euler steps in place, from `feeds` of the flow graph but trajectory and step. Returns a copy
         [1, h, A], h the tag's horizon.
         """
-        for step in range(self.spec.flow_steps):
-            now = {"trajectory": trajectory, "step": np.array([step], np.int32)}
-            # Copied: the result may live in the buffer that the next step writes.
-            trajectory[...] = run("flow", {**feeds, **now})["next"]
+        euler = Loop("step", "trajectory", "next", self.spec.flow_steps)
+        trajectory[...] = repeat(run, "flow", {**feeds, "trajectory": trajectory}, euler)
         return trajectory[:, : self.tag.horizon].copy()
 
     def actions(self, normalized: Array) -> Float32:

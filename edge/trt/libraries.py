@@ -44,8 +44,8 @@ LIBRARIES: dict[str, Library] = {
             timing_cache=True,
             flags=(),
             runtime_cache=False,
-            install="on a Jetson: sudo apt install python3-libnvinfer (JetPack 6.2 has 10.3, JetPack 7.2 has 10.16), and "
-            "a virtual environment made with --system-site-packages; on a PC: pip install 'tensorrt<11'",
+            install="on a Jetson: sudo apt install python3-libnvinfer (JetPack 6.2 has 10.3, JetPack 7.2 has 10.16), "
+            "and a virtual environment made with --system-site-packages; on a PC: pip install 'tensorrt<11'",
         ),
         Library(
             name="tensorrt_rtx",
