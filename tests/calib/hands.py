@@ -59,6 +59,7 @@ class Hands(Scripted):
     rested: int = 0
     moves_on_ask: Mapping[str, Callable[[Bench], Moves]] = field(default_factory=dict)  # before a question is answered
     presses: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    leaves: Callable[[], bool] | None = None  # the procedure's patience ends only from then on; None: at its time
 
     def press_when(self, title: str, when: Callable[[], bool]) -> None:
         """Enter at the view `title`, as soon as `when` is true."""
@@ -80,6 +81,8 @@ class Hands(Scripted):
             self.left = collections.deque(self._moves(view.title))
             self.rested = REST - 1
         self.seen += 1
+        if self.leaves is not None:
+            self.alone = self.leaves()
         if self.acts is not None and view.title == self.at and self.seen == self.after:
             self.acts()
         self.rested = 0 if self.bench._moving() else self.rested + 1
@@ -99,6 +102,11 @@ class Hands(Scripted):
         """All that was to be moved was moved and seen; of `joint` what there is."""
         rows = self.views[-1].rows
         return self.done and all(row.state == "good" for row in rows if row.name != joint)
+
+    def swept(self, joint: str, state: str) -> bool:
+        """The sweep was made and seen, of `joint` as `state`."""
+        rows = {row.name: row.state for row in self.views[-1].rows} if self.title == SWEEP_TITLE else {}
+        return rows.get(joint) == state and self.done_but(joint)
 
     def ask(self, question: Question) -> str:
         self.title = ""  # the same view again is a new one

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from calib.person import AGAIN
+from calib.sts import judge
 from calib.sts.zero import POSE
 from firmware_bridge.errors import CalibrationImplausible, NoAnswer, PortLost
 from firmware_bridge.sts.travel import TRAVEL
@@ -83,14 +84,16 @@ def test_nobody_to_press_enter_and_a_joint_that_is_missing(tmp_path: Path) -> No
         return [dict.fromkeys(names, -300.0), dict.fromkeys(names, 300.0)]
 
     with table(tmp_path, None, does={"from stop to stop": sweep}) as arm:
-        arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=0.8))
+        arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=0.1))
+        arm.person.leaves = lambda: arm.person.swept("wrist_flex", judge.SHORT)
         with pytest.raises(CalibrationImplausible, match="wrist_flex: its way is 0 degrees, expected 162 to 230"):
             arm.run()
 
 
 def test_nobody_to_press_enter_and_a_joint_that_turns_too_far(tmp_path: Path) -> None:
     with table(tmp_path, Plant(stops={"elbow_flex": (-165.0, 165.0)}, pose={"gripper": 0.0})) as arm:
-        arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=2.0))
+        arm.job = dataclasses.replace(arm.job, pace=dataclasses.replace(QUICK, patience_s=0.1))
+        arm.person.leaves = lambda: arm.person.swept("elbow_flex", judge.WIDE)
         with pytest.raises(CalibrationImplausible, match=r"elbow_flex: its way is 330 degrees.*the horn"):
             arm.run()
 
