@@ -135,7 +135,7 @@ def go(arm: Armed, goal: Any, speed: float, show: Any = lambda status: None) -> 
 
     status = arm.client.status(timeout_s=1.0)
     path = inside(straight(status.commanded, goal, speeds(arm.info, speed)), arm.info)
-    return follow(arm.client, track(path, arm.info, status), arm.stop, show)
+    return follow(arm.client, track(path, arm.info, status, speed=speed), arm.stop, show)
 
 
 def tell(arm: Armed, moved: Moved) -> int:

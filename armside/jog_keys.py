@@ -118,7 +118,8 @@ class Jogger:
         except ConfigError as error:
             self.message = str(error)
             return
-        moved = follow(self.arm.client, track(path, info, status), self._halt, self._turn)
+        plan = track(path, info, status, speed=float(self.speed.max()))
+        moved = follow(self.arm.client, plan, self._halt, self._turn)
         limited = ", ".join(sorted(moved.clamps))
         self.message = "; ".join(part for part in (moved.why, f"limited: {limited}" if limited else "") if part)
 

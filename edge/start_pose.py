@@ -147,7 +147,7 @@ def _go(start: Start, loop: Loop) -> Ending | None:
         return None
     goal = start.goal(status.measured, status.commanded)
     path = inside(straight(status.commanded, goal, speeds(start.info, start.wanted.speed)), start.info)
-    plan = track(path, start.info, status)
+    plan = track(path, start.info, status, speed=start.wanted.speed)
     loop.event(NAME, _plan_words(start, status, goal, plan))
     words = Words(loop)
     moved = follow(client, plan, words, _progress(loop, plan, words), loop.listen)

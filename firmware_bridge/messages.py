@@ -34,7 +34,7 @@ _DTYPES = ("<f4", "<f8")
 class Chunk:
     """Actions of one prediction.
 
-    Raises ChunkRefused for a wrong rank, NaN or infinity, or a dt that is not positive.
+    Raises ChunkRefused for a wrong rank, NaN or infinity, a dt that is not positive or a speed below 0.
     """
 
     actions: npt.NDArray[np.float32]  # [H, D] float32; rad, gripper 0..1; joints in the arm's order
@@ -44,6 +44,7 @@ class Chunk:
     status_seq: int  # Status.seq of the observation that this chunk was computed from
     start_tick: int  # Status.tick at which actions[0] is due
     dt: float  # s between two actions
+    speed: float = 0.0  # rad/s, gripper 1/s: no faster, not even to catch up after late ticks; 0: the arm's own limits
 
     def __post_init__(self) -> None:
         actions = np.asarray(self.actions, dtype=np.float32)
@@ -63,6 +64,8 @@ class Chunk:
             )
         if not (np.isfinite(self.dt) and self.dt > 0):
             raise ChunkRefused(sentence("a chunk's dt", expected="seconds > 0", got=self.dt))
+        if not (np.isfinite(self.speed) and self.speed >= 0):
+            raise ChunkRefused(sentence("a chunk's speed", expected="rad/s >= 0", got=self.speed))
         object.__setattr__(self, "actions", actions)
 
 

@@ -23,6 +23,7 @@ AHEAD_S = 0.1  # from the decision to the path's first action: the chunk is ther
 EVERY = 15  # steps between two pieces
 BACK = 3  # rows before its part at which a piece begins: a whole number of ticks at the usual rates
 HORIZON = 45  # steps in a piece: when no further one comes the arm stands within 1.5 s
+LINGER = 6  # rows at the goal of a move that may not hurry: what late ticks cost it is made up for there
 HAIR = 1e-6  # rad
 RESTING = 0.05  # rad: a resting arm reads so far beyond a limit
 # Of a minimum-jerk path 10 s^3 - 15 s^4 + 6 s^5: its fastest, times distance / duration (Flash and Hogan 1985).
@@ -37,6 +38,7 @@ class Track:
     dt: float  # s between two rows
     start_tick: int  # at which the first row is due
     rate_hz: float  # of the bridge's ticks
+    speed: float = 0.0  # rad/s, gripper 1/s: no faster, not even after late ticks; 0: the arm's own limits
 
     def tick_of(self, step: int) -> int:
         """The tick at which row `step` is due."""
@@ -67,6 +69,7 @@ class Track:
             status_seq=status.seq,
             start_tick=self.tick_of(first),
             dt=self.dt,
+            speed=self.speed,
         )
 
 
@@ -88,12 +91,17 @@ def straight(start: Array, goal: Array, speed: Array, dt: float = DT_S) -> Array
     return path
 
 
-def track(path: Array, info: Info, status: Status, dt: float = DT_S) -> Track:
-    """A path [N, D] that starts a moment after `status`. Raises ConfigError for another number of joints."""
+def track(path: Array, info: Info, status: Status, dt: float = DT_S, speed: float = 0.0) -> Track:
+    """A path [N, D] that starts a moment after `status`. Raises ConfigError for another number of joints.
+
+    `speed`: what the bridge may not exceed even where it was late and lags behind, rad/s (gripper 1/s); 0: its limits.
+    """
     if path.ndim != 2 or not len(path) or path.shape[1] != len(info.joints):
         raise ConfigError(sentence("a path", expected=f"[N, {len(info.joints)}]", got=list(path.shape)))
     ahead = max(1, round(AHEAD_S * info.rate_hz))
-    return Track(path, dt, status.tick + ahead, info.rate_hz)
+    if speed:
+        path = np.concatenate([path, np.repeat(path[-1:], LINGER, axis=0)])
+    return Track(path, dt, status.tick + ahead, info.rate_hz, speed)
 
 
 def goal_of(info: Info, commanded: Array, wishes: Mapping[str, tuple[str, float]]) -> Array:

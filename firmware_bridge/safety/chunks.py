@@ -7,6 +7,7 @@ computed from, so no client's clock matters. Knows nothing of limits or servos.
 from __future__ import annotations
 
 import collections
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,11 @@ class Mailbox:
             return None
         before = max(tick - 1, chunk.start_tick)
         return (sample(chunk, before + 1, rate) - sample(chunk, before, rate)) * rate
+
+    @property
+    def speed(self) -> float:
+        """The fastest that the chunk being followed allows, rad/s; infinite where it names none."""
+        return math.inf if self._current is None or not self._current.speed else self._current.speed
 
     @property
     def chunk_seq(self) -> int:

@@ -53,7 +53,7 @@ def shadow(machine: StateMachine, reading: Reading) -> Step:
         machine.motion = standing(reading.state.position)
         return hold(machine, reading)
     pace = machine.mailbox.pace(reading.tick)
-    step = _towards(machine, wish, machine.motion.position, _envelope(machine), pace)
+    step = _towards(machine, wish, machine.motion.position, _envelope(machine, machine.mailbox.speed), pace)
     machine.add_note("shadow: this goal is not sent")
     return dataclasses.replace(step, goal=None)
 
@@ -68,7 +68,7 @@ def follow(machine: StateMachine, reading: Reading) -> Step:
         return rest(machine, reading)
     machine.mode = Mode.RUNNING
     pace = machine.mailbox.pace(reading.tick)
-    return _towards(machine, wish, reading.state.position, _envelope(machine), pace)
+    return _towards(machine, wish, reading.state.position, _envelope(machine, machine.mailbox.speed), pace)
 
 
 def rest(machine: StateMachine, reading: Reading) -> Step:

@@ -23,6 +23,7 @@ from firmware_bridge.robots import ROBOTS
 from policy_spec.errors import RecordingError, UsageError
 from tests.cli.bridges import DEADLINE_S, Home, home, wait_for
 from tests.edge.arm import Servos, servos
+from tests.speeds import fastest
 
 SO101 = ROBOTS["so101"]
 FAST = ("--speed", "2")
@@ -81,8 +82,8 @@ def test_a_move_is_slow(place: Home) -> None:
         [record] = place.root.glob("armside-*/blue.json")
         with BridgeClient(json.loads(record.read_text())["endpoint"]) as watcher:
             assert place.call("jog", "--robot", "blue", "elbow_flex=-30deg").returncode == 0
-            commanded = np.array([seen.commanded for seen in watcher.statuses()])
-    speed = np.abs(np.diff(commanded, axis=0)).max() * SO101.rate_hz
+            seen = watcher.statuses()
+    speed = fastest([status.commanded for status in seen], [status.tick for status in seen], SO101.rate_hz)
     assert 0.1 < speed < 0.33
 
 

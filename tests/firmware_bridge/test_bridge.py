@@ -29,6 +29,7 @@ from firmware_bridge.messages import FRAME, PROTOCOL, SCHEMA, UNITS
 from firmware_bridge.robots import find
 from tests.firmware_bridge.acts import PARK, ROOT, ask_raw, chunk_from, moving, raise_arm, shoulder_at_torque_off, until
 from tests.firmware_bridge.conftest import ServoProcess
+from tests.speeds import fastest
 
 # -- the road
 
@@ -44,8 +45,7 @@ def test_sim_moves_the_arm_and_parks() -> None:
         recorded = client.statuses()
         assert [s.seq for s in recorded] == list(range(recorded[0].seq, recorded[-1].seq + 1))
         assert any("speed" in text for s in recorded for text in s.clamped)
-        step = np.abs(np.diff([s.commanded for s in recorded], axis=0)).max()
-        assert step <= 3.0 / 100 + 1e-9
+        assert fastest([s.commanded for s in recorded], [s.tick for s in recorded], 100.0) <= 3.0 + 1e-6
         assert bridge.close() == "parked; torque off"
     assert not psutil.pid_exists(bridge.pid) or psutil.Process(bridge.pid).status() == "zombie"
 
@@ -118,7 +118,8 @@ def _nan_chunk(good: Chunk, actions: np.ndarray) -> list[object]:
     """A chunk that no client of ours could build, as its parts on the wire."""
     actions[0, 0] = np.nan
     body = msgpack.packb(["<f4", actions.shape, actions.tobytes()])
-    fields = [msgpack.ExtType(1, body), good.arm, good.units, good.frame, good.status_seq, good.start_tick, good.dt]
+    names = (good.arm, good.units, good.frame)
+    fields = [msgpack.ExtType(1, body), *names, good.status_seq, good.start_tick, good.dt, good.speed]
     return [SCHEMA, "Chunk", fields]
 
 

@@ -13,7 +13,7 @@ CHUNK = Chunk(np.zeros((2, 6), np.float32), "so101", UNITS, FRAME, 1, 1, 0.1)
 WRONG = [
     ("Command", [{"estop": 1}, ""], "str; got: dict in Command.name"),
     ("Command", ["estop", None], "str; got: NoneType in Command.argument"),
-    ("Chunk", ["zeros", "so101", UNITS, FRAME, 1, 1, 0.1], "got: str in Chunk.actions"),
+    ("Chunk", ["zeros", "so101", UNITS, FRAME, 1, 1, 0.1, 0.0], "got: str in Chunk.actions"),
     ("Reply", [1, "", "", "ready", 1, 1], "bool; got: int in Reply.ok"),
 ]
 

@@ -114,6 +114,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "finite": {"actions": np.array([[0, np.inf]])},
     r"\[H, D\]": {"actions": np.zeros(2)},
     "dt": {"dt": 0.0},
+    "speed": {"speed": -0.1},
+    "speed; .*nan": {"speed": float("nan")},
 }
 
 
