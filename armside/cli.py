@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "quant": "choose calibration samples, measure what each part loses in low precision, plan by that",
     "export": "turn a checkpoint into a verified bundle for one computer",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
+    "bench": "time a bundle on this board, stage by stage, with clocks, power mode, memory and versions",
     "compare": "tell what one bundle loses against another: by graph, by joint; latency and memory",
     "fast": "fit a tokenizer for discrete actions to your data; measure what it loses and saves",
     "find-port": "tell which port the arm is on: by its adapter, by asking its servos, or by unplugging",

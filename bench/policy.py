@@ -21,12 +21,13 @@ import torch
 from bench.products import product_times
 from bench.workbench import FOLDER, TASK, bundle_of, checkpoint_of, say, scene
 from edge.session import Session, make_pipeline
+from edge.timing import WHOLE, rounds, timed
 from policy_spec.image import pooling_index
 from policy_spec.pipeline import Pipeline
 from train.checkpoint import load_model
 from train.model import MolmoAct2
 
-STAGES = ("prepare", "vision", "llm", "flow", "whole call")
+STAGES = ("prepare", "vision", "llm", "flow", WHOLE)
 Times = dict[str, list[float]]
 
 
@@ -56,33 +57,19 @@ def eager_call(model: MolmoAct2, pipeline: Pipeline, pooling: torch.Tensor) -> C
 def session_call(session: Session) -> Callable[[], dict[str, float]]:
     """One call of a session, by its own timings."""
     seen = scene(make_pipeline(session.bundle, None))
-
-    def call() -> dict[str, float]:
-        start = time.perf_counter()
-        took = session.predict(seen, TASK, 0).timings
-        whole = time.perf_counter() - start
-        return {**{name: took[name] for name in STAGES[:-1]}, "whole call": whole}
-
-    return call
+    return lambda: timed(session, seen, TASK)[1]
 
 
 def stages(marks: list[float]) -> dict[str, float]:
     """Differences of the marks by stage, and the whole."""
     parts = {name: marks[i + 1] - marks[i] for i, name in enumerate(STAGES[:-1])}
-    return {**parts, "whole call": marks[-1] - marks[0]}
+    return {**parts, WHOLE: marks[-1] - marks[0]}
 
 
-def measure(calls: dict[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, Times]:
+def measure(calls: dict[str, Callable[[], dict[str, float]]], count: int) -> dict[str, Times]:
     """Interleaved rounds after one warm-up of each."""
-    times: dict[str, Times] = {name: {stage: [] for stage in STAGES} for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            took = call()
-            if round_number:
-                for stage in STAGES:
-                    times[name][stage].append(took[stage])
-        say(f"round {round_number} of {rounds}")
-    return times
+    kept = rounds(calls, count, after=lambda number: say(f"round {number} of {count}"))
+    return {name: {stage: [took[stage] for took in taken] for stage in STAGES} for name, taken in kept.items()}
 
 
 def main() -> None:
