@@ -13,6 +13,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "setup": ("sim_setup", "install what drawing without a display needs: one system package"),
     "view": ("sim_view", "show a scene: what lies where, what is asked for, a picture of each camera"),
     "record": ("sim_record", "record episodes of the experts as a LeRobot dataset"),
+    "points": ("sim_points", "draw scenes and ask where things are in them, to learn to see from"),
 }
 EXAMPLES = (
     "examples: armside sim setup; armside sim view reach:0 --out scene.png; "

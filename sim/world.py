@@ -80,9 +80,7 @@ class World:
         """Build `scene`, put the arm at its start and let things come to rest; time is 0. Raises SimError."""
         self._load(scene)
         start = {**dict(zip(self.joints, self._start(), strict=True)), **self._known(scene.start)}
-        for name, joint in self._joints.items():
-            for position in joint.positions:
-                self.data.qpos[position] = joint.model(start[name])
+        self._lay(start)
         self.data.ctrl[:] = [joint.model(start[name]) for name, joint in self._joints.items()]
         self._step(round(SETTLING_S / TIMESTEP))
         self.data.time = 0.0
@@ -126,6 +124,12 @@ class World:
         steps = int(self._owed / TIMESTEP + 1e-9)
         self._owed -= steps * TIMESTEP
         self._step(steps)
+
+    def put(self, positions: Mapping[str, float]) -> None:
+        """Joints where they are said to be, at rest and at once: for pictures, not for motions. Raises SimError."""
+        self._lay(self._known(positions))
+        self.data.qvel[:] = 0.0
+        mujoco.mj_forward(self.model, self.data)
 
     def positions(self) -> dict[str, float]:
         """Each joint in rad, grippers 0..1."""
@@ -225,6 +229,12 @@ class World:
         if strangers:
             raise SimError(sentence("joints", expected=", ".join(self.joints), got=", ".join(sorted(strangers))))
         return given
+
+    def _lay(self, positions: Mapping[str, float]) -> None:
+        for name, value in positions.items():
+            joint = self._joints[name]
+            for position in joint.positions:
+                self.data.qpos[position] = joint.model(value)
 
     def _drawing(self) -> Painter:
         if self._painter is None:
