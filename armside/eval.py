@@ -73,7 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=Path, help="journal, results and videos; goes on where it was stopped"
     )
     out.add_argument(
-        "--video", type=int, default=0, metavar="N", help="with --out: a GIF of the first N episodes of each row"
+        "--video",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --out: the first N episodes of each row as GIF and, all of them, as film.webp: both cameras, what "
+        "was said, what came of it",
     )
     add_json_argument(out)
 
@@ -233,12 +238,13 @@ def shown_cases(args: argparse.Namespace, left: Sequence[Case], folder: Path) ->
 
 
 def show(folder: Path, played: Sequence[tuple[Outcome, Path]]) -> None:
-    """A GIF of each, and one sheet of all."""
+    """A GIF of each, one sheet of all, and one film."""
     import numpy as np
 
+    from armside.eval_film import Shown, write_film
     from armside.eval_show import write_gif, write_sheet
 
-    rows = []
+    rows, films = [], []
     for outcome, path in played:
         with np.load(path, allow_pickle=False) as arrays:
             frames = list(arrays["frames"])
@@ -246,4 +252,6 @@ def show(folder: Path, played: Sequence[tuple[Outcome, Path]]) -> None:
         name = "-".join([case.task, case.condition.name.replace(", ", "+").replace(" ", "-"), str(case.seed)])
         write_gif(folder / f"{name}.gif", frames, GIF_FPS)
         rows.append((f"{name}: {outcome.said} ({outcome.ending}, {outcome.seconds:.1f} s)", outcome.success, frames))
+        films.append(Shown(outcome.said, outcome.success, outcome.words, frames))
     write_sheet(folder / "sheet.png", rows)
+    write_film(folder / "film.webp", films, GIF_FPS)

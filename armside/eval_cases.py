@@ -73,6 +73,11 @@ class Outcome:
     refused: int = 0
     clamped_ticks: int = 0  # of the bridge: something was limited
 
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return f"done after {self.seconds:.1f} s" if self.success else f"not done: {self.ending}"
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -87,7 +87,7 @@ class Player:
         )
 
     def play(self, case: Case, show: Callable[[np.ndarray], None] | None = None) -> Outcome:
-        """The episode of a case. `show` is given a picture of the first camera ten times a second."""
+        """The episode of a case. `show` is given both cameras' pictures, side by side, ten times a second."""
         drawn = draw(case.task, case.seed, perturb=case.condition.perturb, robot=ROBOT)
         world = self._in_scene(drawn)
         text = wrong_text(world.scene) if case.condition.wrong_word else world.scene.text
@@ -157,7 +157,7 @@ class Player:
         def shown() -> None:
             nonlocal count
             if count % SHOWN_EVERY == 0:
-                show(world.picture(CAMERAS[0]))
+                show(np.hstack([world.picture(camera) for camera in CAMERAS]))
             count += 1
 
         return shown

@@ -24,6 +24,8 @@ td:not(.words) { white-space: nowrap; } td.words, th.words { text-align: left; }
 .scroll { overflow-x: auto; } .row { display: flex; gap: 1rem; flex-wrap: wrap; } .row figure { max-width: 420px; }
 """
 
+KINDS = {b"\x89PNG": "png", b"RIFF": "webp"}  # by how a picture begins
+
 
 @dataclass(frozen=True, slots=True)
 class Title:
@@ -50,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A PNG or JPEG; beside the Markdown it is a file, in the HTML it is inside."""
+    """A PNG, JPEG or WebP; beside the Markdown it is a file, in the HTML it is inside."""
 
     file: str
     data: bytes
@@ -110,7 +112,7 @@ def _shelf(row: list[str]) -> list[str]:
 
 
 def _figure(part: Picture) -> str:
-    kind = "png" if part.data[:4] == b"\x89PNG" else "jpeg"
+    kind = KINDS.get(part.data[:4], "jpeg")
     encoded = base64.b64encode(part.data).decode()
     caption = html.escape(part.caption)
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from armside.demo import next_run, steps
+from armside.demo import next_free, steps
 from armside.run import half_ranges, parse_cameras
 from episodes.recording import Recording
 from policy_spec.errors import UsageError
@@ -150,17 +150,17 @@ def test_demo_does_all_of_it_also_over_an_earlier_one(
     shutil.copytree(checkpoint, tmp_path / "policy")
     shutil.copytree(bundle, tmp_path / "policy-int8.bundle")
     (tmp_path / "run-1").mkdir()
-    done = armside("demo", "--folder", tmp_path, "--duration", 1)
+    done = armside("demo", "--folder", tmp_path, "--duration", 1, "--policy", "random")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run-2" / "report.html").is_file() and not list((tmp_path / "run-1").iterdir())
     for step in steps(tmp_path, tmp_path / "run-2", 1, 0):
         assert f"$ armside {step[0]}" in done.stdout
-    assert next_run(tmp_path).name == "run-3"
+    assert next_free(tmp_path, "run").name == "run-3"
 
 
 def test_demo_stops_where_a_step_fails(armside: Armside, tmp_path: Path) -> None:
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "letter.txt").write_text("mine")
-    done = armside("demo", "--folder", tmp_path)
+    done = armside("demo", "--folder", tmp_path, "--policy", "random")
     assert done.returncode == 1 and "stopped at `armside init`" in done.stderr
     assert (tmp_path / "policy" / "letter.txt").read_text() == "mine"
