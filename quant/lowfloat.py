@@ -20,6 +20,7 @@ from quant.schemes.floats import quantize_bfloat16, quantize_float16
 ISLAND = "armside.float32_island"  # metadata of nodes that stay float32, as export writes it
 ISLAND_KINDS = frozenset(["LayerNormalization", "QuantizeLinear", "ScatterND"])
 FLOAT = ir.DataType.FLOAT
+LEAST_SCALE = 2.0**-24  # smallest float16 above 0: TensorRT takes no scale of 0, which zero weights would round to
 Keep = Callable[[ir.Node], bool]
 
 
@@ -68,7 +69,8 @@ class _Lower:
             if value is None or value not in self.floats:
                 continue
             if value.const_value is not None and not kept:
-                node.replace_input_with(index, self._constant(value))
+                step = node.op_type == "DequantizeLinear" and index == 1
+                node.replace_input_with(index, self._constant(value, LEAST_SCALE if step else None))
             elif (value in self.lowered) == kept:
                 node.replace_input_with(index, self._border(value, FLOAT if kept else self.low, node))
         if node.op_type == "QuantizeLinear":
@@ -96,15 +98,16 @@ class _Lower:
         if value.type is not None:
             value.type = ir.TensorType(self.low)
 
-    def _constant(self, value: ir.Value) -> ir.Value:
-        """An initializer's low twin."""
+    def _constant(self, value: ir.Value, least: float | None = None) -> ir.Value:
+        """An initializer's low twin, nothing in it below `least`."""
         name, source = f"{value.name}.low", value.const_value
         assert source is not None
         if name not in self.graph.initializers:
             stored = FLOAT if self.emulate else self.low
 
             def load() -> ir.TensorProtocol:
-                tensor = rounded(np.asarray(source.numpy(), dtype=np.float32), self.low, name)
+                array = np.asarray(source.numpy(), dtype=np.float32)
+                tensor = rounded(array if least is None else np.maximum(array, least), self.low, name)
                 return ir.tensor(np.asarray(tensor.numpy(), dtype=np.float32), name=name) if self.emulate else tensor
 
             tensor = ir.LazyTensor(load, dtype=stored, shape=source.shape, name=name)
