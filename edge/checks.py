@@ -1,17 +1,22 @@
 """What an opened engine is checked for before a session is ready: its tensors, and the bundle's golden answer.
 
-The golden is reproduced on this very board. A bundle that generates tokens is given the golden's, so that near-equal
-logits, which another processor may rank otherwise, do not decide (policy_spec/replay.py).
+The golden is reproduced on this very board, stage by stage (edge/stages.py) and then whole. A bundle that generates
+tokens is given the golden's, so that near-equal logits, which another processor may rank otherwise, do not decide
+(policy_spec/replay.py).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge.engine import Engine
 from edge.policies import make_pipeline
+from edge.runner import Looping, runner
+from edge.stages import Watched, limit_of
 from policy_spec.bundle import Bundle
-from policy_spec.compare import Worst, worst
+from policy_spec.compare import Row, Worst, worst
 from policy_spec.errors import SessionError, sentence
 from policy_spec.golden import Golden
 from policy_spec.graphs import graph_specs
@@ -46,22 +51,59 @@ def check_tensors(bundle: Bundle, engine: Engine) -> None:
                 )
 
 
-def check_golden(bundle: Bundle, engine: Engine) -> tuple[Worst, float]:
-    """Runs the golden observation; gives the worst difference and what is allowed. SessionError beyond."""
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the golden call showed."""
+
+    worst: Worst  # of the whole, normalised units, or logits where there is no chunk
+    tolerance: float
+    stages: tuple[Row, ...]  # in the order in which they ran, the whole last
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Stages, and the whole."""
+        return (*self.stages, Row("whole: normalized chunk", self.worst.error, self.tolerance, str(self.worst)))
+
+
+def check_golden(bundle: Bundle, engine: Engine) -> Proof:
+    """Runs the golden observation, and compares stage by stage, then the whole. SessionError names what is beyond."""
     golden = Golden.load(bundle.path)
     pipeline = make_pipeline(bundle, golden.tag)
     tolerance = TOLERANCE.get(bundle.manifest.precision, TOLERANCE_LOWER)
+    run = Watched(runner(engine, bundle), golden.stages, limit_of(bundle.manifest.precision), str(bundle.path))
     if not bundle.manifest.variant.cached:
-        got = pipeline.predict(engine.run, golden.observation, golden.task, seed=golden.seed)
-        return _check_chunk(bundle, pipeline.tag, got.normalized, golden, tolerance), tolerance
+        got = pipeline.predict(run, golden.observation, golden.task, seed=golden.seed)
+        return Proof(_check_chunk(bundle, pipeline.tag, got.normalized, golden, tolerance), tolerance, tuple(run.rows))
     prepared = pipeline.prepare(golden.observation, golden.task)
-    features = engine.run("vision", prepared.vision)["features"]
+    features = run("vision", prepared.vision)["features"]
     replay = Replay(pipeline, bundle.manifest.variant)
-    again = replay.whole(engine.run, prepared, features, golden.tokens, golden.seed)
+    again = replay.whole(run, prepared, features, golden.tokens, golden.seed)
     found = _check_logits(bundle, again.logits.max(axis=-1), golden, tolerance)
+    run.rows.append(Row("llm: largest logits", found.error, tolerance, str(found)))
+    if isinstance(engine, Looping):
+        run.rows.append(_check_sizes(bundle, replay, engine.pass_sizes, golden, tolerance))
     if again.normalized is not None:
         found = _check_chunk(bundle, pipeline.tag, again.normalized, golden, tolerance)
-    return found, tolerance
+    return Proof(found, tolerance, tuple(run.rows))
+
+
+def _check_sizes(bundle: Bundle, replay: Replay, sizes: tuple[int, ...], golden: Golden, tolerance: float) -> Row:
+    """The golden's tokens again, in two passes of each size that was captured: each is a run of its own."""
+    expected, best = np.asarray(golden.stages[BEST])[1:], list[np.ndarray]()
+    wanted = list[np.ndarray]()
+    for size in sizes:
+        for start in (0, size):
+            tokens = golden.tokens[start : start + size]
+            if len(tokens):
+                best.append(replay.cached.push(tokens, start, np.arange(len(tokens))).max(axis=-1).copy())
+                wanted.append(expected[start : start + size])
+    scale = float(np.abs(expected).max()) or 1.0
+    found = worst(np.concatenate(best) / scale, np.concatenate(wanted) / scale)
+    row = Row("llm: passes of every size", found.error, tolerance, str(found))
+    if not row.ok:
+        what = f"{bundle.path}: stage llm, passes of {sizes} tokens, does not compute its golden values on this board"
+        raise SessionError(sentence(what, expected=f"at most {tolerance:g}", got=str(found), do=_DO))
+    return row
 
 
 def _check_logits(bundle: Bundle, got: np.ndarray, golden: Golden, tolerance: float) -> Worst:

@@ -32,20 +32,32 @@ class TensorInfo:
 
 
 RESIDENT = ("all", "turn")  # which graphs are in memory: all of them, or the one that runs
+ENGINES: dict[str, str] = {  # what runs the graphs -> what it is; edge/engines.py opens them
+    "auto": "TensorRT where engines for this GPU lie beside the bundle, else ONNX Runtime on the processor",
+    "onnxruntime": "ONNX Runtime on the processor",
+    "onnxruntime-cuda": "onnxruntime-gpu, CUDA",
+    "onnxruntime-tensorrt": "onnxruntime-gpu, TensorRT within ONNX Runtime",
+    "tensorrt": "TensorRT, by engines that armside build made",
+    "tensorrt_rtx": "TensorRT-RTX, by engines that armside build --target rtx made",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """`threads` 0: one per physical core that this process may use. `resident`: one of RESIDENT; in turn, every call
-    opens each graph again, for boards that have no room for all of them and time to wait. Raises UsageError on another.
+    opens each graph again, for boards that have no room for all of them and time to wait. `engine`: one of ENGINES.
+    Raises UsageError on another.
     """
 
     threads: int = 0
     resident: str = RESIDENT[0]
+    engine: str = "onnxruntime"
 
     def __post_init__(self) -> None:
         if self.resident not in RESIDENT:
             raise UsageError(sentence("graphs in memory", expected=" or ".join(RESIDENT), got=repr(self.resident)))
+        if self.engine not in ENGINES:
+            raise UsageError(sentence("engine", expected=f"one of {', '.join(ENGINES)}", got=repr(self.engine)))
 
 
 class Engine(Protocol):

@@ -19,10 +19,10 @@ import onnxruntime as ort
 
 from edge.engine import Array, EngineOptions, TensorInfo, physical_cores
 from edge.ort_buffers import Buffer, Side
+from edge.ort_providers import Provider, provider
 from policy_spec.errors import SessionError, sentence
 from policy_spec.graphs import CACHE, DYNAMIC, NEXT
 
-CPU = "CPUExecutionProvider"
 DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
@@ -130,17 +130,18 @@ def open_engine(files: Mapping[str, Path], options: EngineOptions | None = None)
     """An engine over graph name -> .onnx file, in the order in which they feed each other. SessionError."""
     options = options or EngineOptions()
     threads = options.threads or physical_cores()
+    where = provider(options.engine)
     _share_arena()
     shared, graphs = Shared(), dict[str, BoundGraph]()
     in_turn = options.resident == "turn"
     for graph, path in files.items():
-        graphs[graph] = _bind(graph, _open_session(graph, path, threads), shared)
+        graphs[graph] = _bind(graph, _open_session(graph, path, threads, where), shared)
         if in_turn:  # opened once all the same: a graph that cannot be is refused now
             graphs[graph].session = graphs[graph].binding = None
-    name = f"onnxruntime {ort.__version__}, {CPU}, {threads} threads" + (", graphs in turn" if in_turn else "")
+    name = f"onnxruntime {ort.__version__}, {where.name}, {threads} threads" + (", graphs in turn" if in_turn else "")
 
     def reopen(graph: str) -> Any:
-        return _open_session(graph, files[graph], threads)
+        return _open_session(graph, files[graph], threads, where)
 
     return OrtEngine(graphs, shared.caches.values(), name, reopen if in_turn else None)
 
@@ -155,21 +156,21 @@ def _share_arena() -> None:
             _arena_made = True
 
 
-def _open_session(graph: str, path: Path, threads: int) -> Any:
+def _open_session(graph: str, path: Path, threads: int, where: Provider) -> Any:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.enable_mem_pattern = False  # its plan holds a third more memory at the peak and saves no time
     settings.log_severity_level = 3  # errors; warnings of the optimiser are not for users
-    for key, value in SESSION_CONFIG.items():
+    for key, value in {**SESSION_CONFIG, **where.config}.items():
         settings.add_session_config_entry(key, value)
     try:
-        session = ort.InferenceSession(str(path), settings, providers=[CPU])
+        session = ort.InferenceSession(str(path), settings, providers=where.wishes())
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise SessionError(
             sentence(f"graph {graph} ({path.name}) cannot be opened", got=error, do="export the bundle again")
         ) from error
-    return check_provider(graph, session, CPU)
+    return check_provider(graph, session, where.name)
 
 
 def check_provider(graph: str, session: Any, wanted: str) -> Any:

@@ -14,10 +14,11 @@ from types import TracebackType
 
 from edge.checks import check_golden, check_tensors
 from edge.engine import Engine, EngineOptions
-from edge.ort_engine import open_engine
+from edge.engines import open_graphs
 from edge.policies import Policy, PolicyOptions, camera_slots, make_pipeline, make_policy
+from edge.runner import runner
 from policy_spec.bundle import Bundle, open_bundle
-from policy_spec.compare import Worst
+from policy_spec.compare import Row, Worst
 from policy_spec.errors import SessionError, sentence
 from policy_spec.norm import NormTag
 from policy_spec.pipeline import Observation, Prediction
@@ -35,6 +36,7 @@ class Ready:
     first_call_s: float  # the golden call, cold: the first guess of a prediction's latency
     golden: Worst  # worst difference from golden.npz, normalised units
     tolerance: float
+    stages: tuple[Row, ...] = ()  # each stage of the golden call beside the golden's, the whole last
 
 
 class Session:
@@ -48,6 +50,7 @@ class Session:
         self.engine = engine
         self.ready = ready
         self._policy: Policy | None = policy
+        self._run = runner(engine, bundle)
         self._lock = threading.Lock()
         self.tag = tag
         self.slots = camera_slots(tag, bundle.manifest.cameras)
@@ -60,31 +63,31 @@ class Session:
         norm_tag: str | None = None,
         threads: int | None = None,
         resident: str = "all",
+        engine: str = "auto",
         verify: bool = False,
         options: PolicyOptions | None = None,
     ) -> Session:
         """Opens a bundle for one robot. `verify` hashes every file again; else remembered hashes count.
 
         `norm_tag` may be left out where the checkpoint has one. `resident`: one of engine.RESIDENT, which graphs are in
-        memory. Raises BundleError, SpecError, SessionError.
+        memory. `engine`: one of engine.ENGINES. Raises BundleError, SpecError, SessionError.
         """
         started = time.monotonic()
         bundle = open_bundle(bundle_path, verify=verify)
         host = make_pipeline(bundle, norm_tag)
         policy = make_policy(bundle, host, options)
         opened = time.monotonic()
-        files = {graph: bundle.graph_path(graph) for graph in bundle.manifest.variant.graphs}
-        engine = open_engine(files, EngineOptions(threads or 0, resident))
+        made = open_graphs(bundle, EngineOptions(threads or 0, resident, engine))
         try:
-            check_tensors(bundle, engine)
+            check_tensors(bundle, made)
             warm = time.monotonic()
-            golden, tolerance = check_golden(bundle, engine)
+            proof = check_golden(bundle, made)
         except BaseException:
-            engine.close()
+            made.close()
             raise
         now = time.monotonic()
-        ready = Ready(now - started, opened - started, warm - opened, now - warm, golden, tolerance)
-        return cls(bundle, engine, policy, host.tag, ready)
+        took = now - started, opened - started, warm - opened, now - warm
+        return cls(bundle, made, policy, host.tag, Ready(*took, proof.worst, proof.tolerance, proof.rows))
 
     def predict(self, observation: Observation, task: str, seed: int, passed: int = 0) -> Prediction:
         """One chunk in policy units, with seconds per stage. The same calls since a reset give the same chunk; but for
@@ -98,7 +101,7 @@ class Session:
         with self._lock:
             policy = self._open()
             try:
-                return policy.predict(self.engine.run, observation, task, seed=seed, passed=passed)
+                return policy.predict(self._run, observation, task, seed=seed, passed=passed)
             except BaseException:
                 policy.reset()
                 self.engine.forget()  # what is not a number there would spread into the next call

@@ -76,22 +76,32 @@ def observation(state_dim: int, cameras: int, salt: int = 0) -> Observation:
 def make_golden(pipeline: Pipeline, files: dict[str, Path], variant: Variant) -> Golden:
     engine = open_engine(files)
     seen = observation(pipeline.tag.state_dim, pipeline.cameras)
-    tokens, stages = np.zeros(0, np.int64), {}
+    tokens, stages = np.zeros(0, np.int64), dict[str, np.ndarray]()
     if variant.cached:
         replay, prepared = Replay(pipeline, variant), pipeline.prepare(seen, TASK)
         features = engine.run("vision", prepared.vision)["features"]
         tokens = replay.greedy(engine.run, prepared, features)
         whole = replay.whole(engine.run, prepared, features, tokens, SEED)
-        stages["best"] = whole.logits.max(axis=-1)
+        stages |= {"features": features.copy(), "best": whole.logits.max(axis=-1), **_some(whole.context)}
         normalized = whole.normalized
         normalized = np.zeros((1, 0, pipeline.spec.max_action_dim), np.float32) if normalized is None else normalized
     else:
         normalized = pipeline.predict(engine.run, seen, TASK, seed=SEED).normalized
+        prepared = pipeline.prepare(seen, TASK)
+        features = engine.run("vision", prepared.vision)["features"]
+        stages |= {"features": features.copy()}
+        stages |= _some(engine.run("llm", {**prepared.llm, "features": features}))
     engine.close()
     state, actions = np.asarray(seen.state, np.float32), pipeline.actions(normalized)
     return Golden(
         pipeline.tag.tag, TASK, SEED, seen.images, state, actions, normalized, actions, normalized, stages, tokens
     )
+
+
+def _some(context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """K and V of the first layer and the last, as an export keeps them."""
+    names = sorted(context)
+    return {name: context[name].copy() for name in (names[0], names[-1]) if name[0] in "kv"}
 
 
 def rewrite(bundle: Path, name: str, data: bytes) -> None:

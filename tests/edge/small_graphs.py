@@ -16,12 +16,18 @@ from tests.edge.onnx_bytes import GraphWriter
 
 
 def write_graphs(
-    folder: Path, spec: PolicySpec, cameras: int, bracket: int, horizon: int, variant: Variant | None = None
+    folder: Path,
+    spec: PolicySpec,
+    cameras: int,
+    bracket: int,
+    horizon: int,
+    variant: Variant | None = None,
+    seed: int = 5,
 ) -> dict[str, Path]:
-    """NAME.onnx in `folder` for each graph of the variant; name -> path."""
+    """NAME.onnx in `folder` for each graph of the variant; name -> path. Another seed, other weights."""
     variant = variant or Variant()
     specs = graph_specs(spec, cameras, bracket, horizon, variant)
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
     makers = {"vision": _vision, "llm": cached_llm if variant.cached else _llm, "context": context, "flow": _flow}
     paths = {}
     for name, io in specs.items():
@@ -52,9 +58,7 @@ def _vision(g: GraphWriter, io: GraphSpec, spec: PolicySpec, random: np.random.G
     rows, hidden = io.outputs[0].shape
     pixels = g.op("Mul", g.op("Cast", "patches", to_=1), g.const(np.array(1 / 255, np.float32)))
     mixed = g.op("MatMul", pixels, g.const(_normal(random, size, hidden, scale=0.05)))
-    pool = np.kron(np.eye(rows // cameras), np.ones(-(-patches * cameras // rows)))[:, :patches].astype(
-        np.float32
-    )
+    pool = np.kron(np.eye(rows // cameras), np.ones(-(-patches * cameras // rows)))[:, :patches].astype(np.float32)
     g.op("Reshape", g.op("MatMul", g.const(pool), mixed), _shape(g, rows, hidden), name="features")
 
 
@@ -79,14 +83,10 @@ def _flow(g: GraphWriter, io: GraphSpec, spec: PolicySpec, random: np.random.Gen
     x = "trajectory"
     for layer in range(spec.layers):
         asked = g.op("MatMul", x, g.const(_normal(random, width, heads * size, scale=0.1)))
-        asked = g.op(
-            "Transpose", g.op("Reshape", asked, _shape(g, 1, horizon, heads, size)), perm=[0, 2, 1, 3]
-        )
+        asked = g.op("Transpose", g.op("Reshape", asked, _shape(g, 1, horizon, heads, size)), perm=[0, 2, 1, 3])
         scores = g.op("Add", g.op("MatMul", asked, f"k_{layer:02d}"), "context_bias")
         found = g.op("MatMul", g.op("Softmax", scores, axis=-1), f"v_{layer:02d}")
-        found = g.op(
-            "Reshape", g.op("Transpose", found, perm=[0, 2, 1, 3]), _shape(g, 1, horizon, heads * size)
-        )
+        found = g.op("Reshape", g.op("Transpose", found, perm=[0, 2, 1, 3]), _shape(g, 1, horizon, heads * size))
         x = g.op("Add", x, g.op("MatMul", found, g.const(_normal(random, heads * size, width, scale=0.1))))
     table = g.const(_normal(random, spec.flow_steps, width, scale=0.05))
     x = g.op("Add", x, g.op("Reshape", g.op("Gather", table, "step"), _shape(g, 1, 1, width)))

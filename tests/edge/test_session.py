@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from edge.engine import physical_cores
-from edge.ort_engine import CPU, check_provider, open_engine
+from edge.ort_engine import check_provider, open_engine
+from edge.ort_providers import CPU
 from edge.session import Session
 from policy_spec.errors import BundleError, ObservationError, PromptError, SessionError, SpecError
 from policy_spec.golden import Golden
