@@ -6,12 +6,12 @@ case its pictures are written to that file (npz). Ends with its stdin.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -30,11 +30,21 @@ def main() -> int:
             print(json.dumps({"ready": True}), file=out, flush=True)
             for line in sys.stdin:
                 print(json.dumps(play(player, json.loads(line))), file=out, flush=True)
+    except BrokenPipeError:
+        return _deserted(out)
     except (ArmsideError, BridgeError) as error:
-        with contextlib.suppress(BrokenPipeError):
+        try:
             print(json.dumps({"error": str(error)}), file=out, flush=True)
+        except BrokenPipeError:
+            _deserted(out)
         return 1
     return 0
+
+
+def _deserted(out: TextIO) -> int:
+    """Who asked has ended: nobody is to read what is left, and the interpreter's last flush stays quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    return 1
 
 
 def play(player: Player, order: dict[str, Any]) -> dict[str, Any]:

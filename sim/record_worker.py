@@ -8,6 +8,7 @@ writes FOLDER/7.npz whole (states, actions, pictures and depths by camera), then
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -68,8 +69,12 @@ def arrays(recorded: Recorded) -> dict[str, Any]:
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     worker = Worker(Path(sys.argv[1]))
-    for line in sys.stdin:
-        print(json.dumps(worker.obey(json.loads(line))), flush=True)
+    try:
+        for line in sys.stdin:
+            print(json.dumps(worker.obey(json.loads(line))), flush=True)
+    except BrokenPipeError:  # who asked has ended; the interpreter's last flush stays quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

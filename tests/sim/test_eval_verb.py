@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +92,32 @@ def test_two_processes_play_what_one_does_and_one_that_dies_is_said() -> None:
             list(playing)
     with pytest.raises(SimError, match="no-bundle"):
         Pool(Settings("/no-bundle"), 1)
+
+
+@pytest.mark.parametrize(
+    ("module", "word", "order"),
+    [
+        ("armside.eval_worker", json.dumps(Settings("expert", limit_s=0.2).to_json()), Case("reach", 3).to_json()),
+        (
+            "sim.record_worker",
+            ".",
+            {"task": "no such task", "seed": 3, "size": 32, "depth": False, "nudge": 0.0, "number": 1},
+        ),
+    ],
+    ids=["eval", "record"],
+)
+def test_a_process_whose_starter_was_stopped_ends_without_a_word(module: str, word: str, order: dict[str, Any]) -> None:
+    """As after SIGTERM: nobody reads its answer any more."""
+    command = [sys.executable, "-m", module, word]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as worker:
+        assert worker.stdin and worker.stdout and worker.stderr
+        if module == "armside.eval_worker":
+            assert "ready" in worker.stdout.readline()
+        worker.stdout.close()
+        worker.stdin.write(json.dumps(order) + "\n")
+        worker.stdin.flush()
+        assert worker.wait(120) == 1 and worker.stderr.read() == ""
 
 
 def test_two_policies_are_compared_on_the_same_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
