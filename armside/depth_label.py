@@ -52,7 +52,11 @@ def label(args: argparse.Namespace) -> int:
     for name, value, low in (("--steps", args.steps, 1), ("--maps", args.maps, 1), ("--seed", args.seed, 0)):
         if value < low:
             raise UsageError(sentence(name, expected=f"{low} or more", got=value))
+    if not args.dataset.is_dir():
+        do = "fetch a dataset of the hub first: a column is written into it"
+        raise UsageError(sentence(f"{args.dataset}", expected="a dataset on this machine", do=do))
     with open_dataset(args.dataset) as dataset:
+        refuse_old(dataset, args.dataset)
         cameras = cameras_of(dataset, args.camera)
     columns = [COLUMN] if len(cameras) == 1 else [f"{COLUMN}.{camera}" for camera in cameras]
     with stages() as tell:
@@ -63,6 +67,13 @@ def label(args: argparse.Namespace) -> int:
         print("\n".join(words_of(one, autoencoder)))
     give(args.json, facts_of(args, autoencoder, made))
     return 0
+
+
+def refuse_old(dataset: Dataset, root: Path) -> None:
+    """Before the work, not after it: columns are added to v3.0. Raises DatasetError."""
+    if not dataset.info.version.startswith("v3"):
+        do = "convert it with LeRobot's own script first"
+        raise DatasetError(sentence(f"{root}", expected="v3.0", got=dataset.info.version, do=do))
 
 
 def cameras_of(dataset: Dataset, asked: list[str] | None) -> list[str]:
@@ -124,7 +135,8 @@ def the_autoencoder(args: argparse.Namespace, source: dict[str, Maps], unit: str
         return opened
     options = FitOptions(steps=args.steps, seed=args.seed)
     maps = gather(args.dataset, source, options.sizes.side, (False, args.maps), tell)
-    return fit(maps, unit, options, args.keep or args.dataset.with_name(f"{args.dataset.name}.depth"), tell)
+    root = args.dataset.resolve()
+    return fit(maps, unit, options, args.keep or root.with_name(f"{root.name}.depth"), tell)
 
 
 def gather(root: Path, source: dict[str, Maps], side: int, which: tuple[bool, int], tell: Any) -> np.ndarray:

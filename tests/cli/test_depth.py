@@ -21,6 +21,7 @@ from episodes.lerobot.plan import DatasetPlan
 from episodes.lerobot.writer import Frame, LeRobotWriter
 from episodes.mixture import Mixture, Part
 from policy_spec.depth_patches import changed_cells, patches_of
+from tests.episodes import lerobot_files
 from train.depth.files import open_autoencoder
 from train.depth.maps import square
 
@@ -122,6 +123,10 @@ def test_what_cannot_be_labelled_is_refused(
     ):
         assert main(["depth", "label", str(made), *words]) != 0
         assert why in " ".join(capsys.readouterr().err.split())
+    assert main(["depth", "label", str(tmp_path / "nowhere")]) == 2
+    assert "a dataset on this machine" in capsys.readouterr().err
+    old = lerobot_files.dataset(tmp_path / "old", "v2.1")
+    assert main(["depth", "label", str(old)]) == 1 and "v3.0" in capsys.readouterr().err
     with open_dataset(made) as dataset:
         assert COLUMN not in dataset.info.features
 
