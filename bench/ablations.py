@@ -59,6 +59,8 @@ class Order:
     jobs: int
     threads: int
     variants: tuple[str, ...]
+    config: Path  # what all trainings have in common
+    start: Path | None  # a checkpoint that all begin with; None: as the configuration says
 
     def run(self, name: str) -> Path:
         """The folder of a training."""
@@ -101,8 +103,10 @@ def training(order: Order, name: str) -> list[str]:
         "run.threads": order.threads,
         "run.keep": 1,
     }
+    if order.start is not None:
+        settings |= {"start.preset": "", "start.checkpoint": order.start}
     said = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return ["train", str(CONFIG), *said, *(["--resume"] if (run / "config.toml").exists() else [])]
+    return ["train", str(order.config), *said, *(["--resume"] if (run / "config.toml").exists() else [])]
 
 
 def call(command: Sequence[str]) -> int:
@@ -136,6 +140,12 @@ def parse(words: Sequence[str] | None = None) -> Order:
     parser.add_argument("--seed", type=int, default=7, metavar="S", help="of the trainings (default: 7)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that record and play (default: 1)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of torch (default: its own choice)")
+    parser.add_argument(
+        "--config", type=Path, default=CONFIG, metavar="FILE", help="(default: configs/so101-reach.toml)"
+    )
+    parser.add_argument(
+        "--start", type=Path, metavar="CHECKPOINT", help="all begin with its weights, where shapes agree"
+    )
     parser.add_argument("--variants", default=USUAL, help=f"of {', '.join(VARIANTS)} (default: {USUAL})")
     args = parser.parse_args(words)
     variants = tuple(dict.fromkeys(args.variants.split(",")))
@@ -146,7 +156,8 @@ def parse(words: Sequence[str] | None = None) -> Order:
     recorded = 0 if args.data else args.demonstrations
     data = args.data.resolve() if args.data else out / "data"
     numbers = args.steps, args.batch, args.episodes, args.seed, args.jobs, args.threads
-    return Order(out, data, recorded, *numbers, variants)
+    start = args.start.resolve() if args.start else None
+    return Order(out, data, recorded, *numbers, variants, args.config.resolve(), start)
 
 
 def main() -> int:
@@ -162,7 +173,8 @@ def main() -> int:
             say(f"stopped at armside {command[0]}; the same command goes on")
             return code
     result = json.loads((order.out / "eval" / "results.json").read_text())
-    facts = {"steps": order.steps, "batch": order.batch, "seed": order.seed, "demonstrations": order.record}
+    facts = {name: getattr(order, name) for name in ("steps", "batch", "seed")}
+    facts |= {"config": order.config.name, "start": order.start.name if order.start else "", "recorded": order.record}
     said = {name: VARIANTS[name].said for name in order.variants}
     print(page(order.out, result, said, facts))
     return 0

@@ -33,6 +33,10 @@ def test_variants_differ_in_one_setting_each(tmp_path: Path) -> None:
         "hidden-state": ("hidden_state", 8, 7),
         "per-head": ("per_head", 8, 7),
     }
+    begun = parse(["--out", str(tmp_path), "--start", str(tmp_path / "seen"), "--config", str(CONFIG)])
+    words = commands(begun)[2]
+    config = read_config(CONFIG, [word for flag, word in pairwise(words) if flag == "--set"])
+    assert (config.start.checkpoint, config.start.preset) == (str(tmp_path / "seen"), "")
     (tmp_path / "runs" / "k1").mkdir(parents=True)
     (tmp_path / "runs" / "k1" / "config.toml").write_text("")
     assert [c[-1] == "--resume" for c in commands(order) if c[0] == "train"] == [False, True, False, False]
@@ -54,7 +58,7 @@ def test_the_page_says_what_was_played(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     reports = [{"kind": "step", "flow": 1.0 - n / 100} for n in range(20)]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in reports))
-    facts = {"steps": 5, "batch": 2, "seed": 7, "demonstrations": 3}
+    facts = {"steps": 5, "batch": 2, "seed": 7, "recorded": 3}
     said = {name: VARIANTS[name].said for name in played}
     text = page(tmp_path, result, said, facts)
     lines = text.splitlines()[-2:]
