@@ -1,4 +1,4 @@
-"""`armside bridge install ID`: udev rules and a systemd unit, shown first and written when that is confirmed.
+"""`armside bridge install ID`: udev rules and systemd units, shown first and written when that is confirmed.
 
 Needs no root: where this user may not write, the files are put beside the profiles and the sudo commands are said.
 """
@@ -22,10 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser, word: str) -> None:
     parser.add_argument("id", metavar="ID", help="the profile of the robot; its port and calibration must be in it")
     parser.add_argument("--user", action="store_true", help="the unit for this user's own systemd, not the system's")
     parser.add_argument("--live", action="store_true", help="the unit starts the bridge with --live: it may move")
+    parser.add_argument(
+        "--run",
+        dest="session",
+        metavar="WORDS",
+        help="a second unit, of a policy that starts with the machine: the words of armside run but for --robot and "
+        "--live, such as 'policy.bundle --task \"pick up the cube\"'",
+    )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="of that unit: start it again after a crash; without it the arm waits in its safe state for a person",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
     parser.add_argument("--yes", action="store_true", help="write without asking")
     parser.add_argument("--root", metavar="DIR", type=Path, default=Path("/"), help="of another system, to prepare it")
-    parser.epilog = "example: armside bridge install blue --dry-run"
+    parser.epilog = (
+        "examples: armside bridge install blue --dry-run; "
+        "armside bridge install blue --live --run 'policy.bundle --task \"pick up the cube\"'"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +77,22 @@ def run(args: argparse.Namespace) -> int:
 
 def plan(args: argparse.Namespace, profile: Profile) -> list[File]:
     """The files and where they go."""
-    from armside.system_files import RULES_FILE, UNIT_FILE, udev_rules, unit, usb_port
+    from armside.run_install import session_of
+    from armside.system_files import RULES_FILE, UNIT_FILE, session_unit, udev_rules, unit, usb_port
 
     program = str(Path(sys.executable).with_name("armside"))
     if args.user:
         config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-        place = config / "systemd/user"
-        text = unit(program, "", os.getuid(), args.live)
+        place, user = config / "systemd/user", ""
     else:
         import pwd
 
-        place = args.root / "etc/systemd/system"
-        text = unit(program, pwd.getpwuid(os.getuid()).pw_name, os.getuid(), args.live)
+        place, user = args.root / "etc/systemd/system", pwd.getpwuid(os.getuid()).pw_name
     rules = udev_rules(usb_port(profile.name, profile.port, args.root))
-    return [File(args.root / "etc/udev/rules.d" / RULES_FILE, rules), File(place / UNIT_FILE, text)]
+    bridge = unit(program, user, os.getuid(), args.live)
+    files = [File(args.root / "etc/udev/rules.d" / RULES_FILE, rules), File(place / UNIT_FILE, bridge)]
+    session = session_of(args, profile, program, user)
+    return [*files, File(place / session.file, session_unit(session))] if session else files
 
 
 def put(file: File) -> list[str]:
@@ -106,6 +123,8 @@ def after(args: argparse.Namespace, profile: Profile) -> list[str]:
         f"{sudo}loginctl enable-linger $USER".strip() + "   (bridges of this user outlive its last session)",
         f"{system} daemon-reload && {system} enable --now armside-bridge@{profile.name}",
     ]
+    if args.session:
+        lines.append(f"{system} enable --now armside-run-{profile.name}, after a run by hand with the same words")
     if usb_port(profile.name, profile.port, args.root) and profile.port != f"/dev/armside-{profile.name}":
         lines.insert(1, f"armside robot set {profile.name} port=/dev/armside-{profile.name}")
     return lines

@@ -27,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser, word: str) -> None:
     parser.add_argument("--once", action="store_true", help="show it once; so it is where stdout is no terminal")
     parser.add_argument("--json", action="store_true", help="once, for programs: SI units")
     parser.add_argument("--keys", default="", metavar="DIR", help="CURVE keys, for an endpoint on another machine")
+    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="first wait so long until they all answer")
 
 
 def run(args: argparse.Namespace) -> int:
     """Shows; Ctrl-C ends the live table."""
     from armside.bridge_table import data, view
 
+    wait(tuple(args.ids), args.keys, args.wait)
     watched = Watched(tuple(args.ids), args.keys)
     try:
         if not (args.once or args.json) and sys.stdout.isatty():
@@ -54,6 +56,20 @@ def run(args: argparse.Namespace) -> int:
     if not seen and not missing:
         print("no bridge runs here as this user; armside bridge --robot ID starts one", file=sys.stderr)
     return 0 if seen and not missing and not any(row[2] for row in seen) else 1
+
+
+def wait(ids: tuple[str, ...], keys: str, patience_s: float) -> None:
+    """Until every one answers, or patience ends; what came of it shows in what is shown then."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        watched = Watched(ids, keys)
+        try:
+            seen = watched.once()
+        finally:
+            watched.close()
+        if seen and not watched.missing and not any(gone for _, _, gone in seen):
+            return
+        time.sleep(min(SILENT_S / 2, max(0.0, deadline - time.monotonic())))
 
 
 Row = tuple["Info", "Status | None", str]

@@ -1,4 +1,4 @@
-"""What `armside bridge install` writes: udev rules with stable names, and a systemd unit. Text only.
+"""What `armside bridge install` writes: udev rules with stable names, and systemd units. Text only.
 
 Takes the program, the user and the robot; gives the files' text. Writes nothing. Adapters come
 from calib/adapters.py.
@@ -15,6 +15,7 @@ from firmware_bridge.priority import SUPERVISOR as RT_PRIORITY
 
 RULES_FILE = "70-armside.rules"
 UNIT_FILE = "armside-bridge@.service"
+BRIDGE_S = 60  # that a session waits for its bridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +117,75 @@ def unit(program: str, user: str, uid: int, live: bool) -> str:
         f"WantedBy={target}",
     ]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A policy that starts with the machine."""
+
+    program: str
+    words: tuple[str, ...]  # of armside run: bundle, robot, task, ...
+    robot: str  # its id; the bridge of it must run
+    user: str  # "": of the user's own manager
+    uid: int
+    restart: bool  # after a crash: the arm moves again without a person
+
+    @property
+    def file(self) -> str:
+        return f"armside-run-{self.robot}.service"
+
+
+def session_unit(session: Session) -> str:
+    """A systemd unit for `armside run` beside the bridge's, which outlives it and holds the arm meanwhile."""
+    program, user = unit_word(session.program), session.user
+    bridge = UNIT_FILE.replace("@", f"@{session.robot}")
+    groups = "SupplementaryGroups=dialout video"
+    place = [f"User={user}", groups, f"Environment=XDG_RUNTIME_DIR=/run/user/{session.uid}"]
+    lines = [
+        "[Unit]",
+        f"Description=Armside policy of the arm {session.robot}",
+        "# The bridge is stopped after the policy has left the arm, and is not stopped with it.",
+        f"Requires={bridge}",
+        f"After={bridge}",
+        "StartLimitIntervalSec=600",
+        "StartLimitBurst=3",
+        "",
+        "[Service]",
+        "Type=exec",
+        *(place if user else []),
+        f"ExecStartPre={program} bridge status {session.robot} --once --wait {BRIDGE_S}",
+        f"ExecStart={program} run {' '.join(map(unit_word, session.words))}",
+        "# SIGTERM: the arm is left by its exit policy, which takes as long as parking does.",
+        "KillMode=mixed",
+        "KillSignal=SIGTERM",
+        "TimeoutStartSec=infinity",
+        "TimeoutStopSec=120",
+        *_restart(session.restart),
+        "# Where memory runs out, this goes, and the bridge holds the arm.",
+        "OOMScoreAdjust=500",
+        "Nice=5",
+        "",
+        "[Install]",
+        f"WantedBy={'multi-user.target' if user else 'default.target'}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _restart(wished: bool) -> list[str]:
+    if not wished:
+        return ["# The arm is in its safe state; that it moves again is for a person.", "Restart=no"]
+    return [
+        "# After a crash or a kill alone: a run that ended by itself (refused, stopped, E-stop) stays ended.",
+        "Restart=on-abnormal",
+        "RestartSec=10",
+    ]
+
+
+def unit_word(word: str) -> str:
+    """One word of a command line as systemd reads it: quoted, its own signs doubled. ValueError for a control sign."""
+    if not word.isprintable():
+        raise ValueError(f"no word of a unit: {word!r}")
+    plain = word.replace("%", "%%").replace("$", "$$")
+    if plain and not set(plain) & set(" \"'\\;"):
+        return plain
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

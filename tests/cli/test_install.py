@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import configparser
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from armside.checks import NOTE, OK, Check, Machine, all_checks
-from armside.system_files import udev_rules, unit, usb_port
+from armside.profile import Profile
+from armside.run_install import session_of
+from armside.system_files import Session, session_unit, udev_rules, unit, unit_word, usb_port
 from calib.adapters import ADAPTERS
+from policy_spec.errors import ArmsideError, UsageError
 from tests.cli.bridges import Home, home
+from tests.edge.small_bundle import small_bundle
 
 
 @pytest.fixture
@@ -164,3 +171,95 @@ def test_services_are_seen(tmp_path: Path) -> None:
     assert find(tmp_path, "systemd unit").state == find(tmp_path, "udev rules").state == NOTE
     plant(tmp_path, {"etc/systemd/system/armside-bridge@.service": "", "etc/udev/rules.d/70-armside.rules": ""})
     assert find(tmp_path, "systemd unit").state == find(tmp_path, "udev rules").state == OK
+
+
+# -- the policy's unit
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("policy")
+    return small_bundle(root / "my policy.bundle", root)
+
+
+def verify(folder: Path, *names: str) -> str:
+    """What systemd says of units in a folder; "" where it has nothing to say, or is not here."""
+    command = ["systemd-analyze", "verify", *(str(folder / name) for name in names)]
+    try:
+        environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    except FileNotFoundError:
+        return ""
+    return "\n".join(line for line in done.stderr.splitlines() if str(folder) in line or "armside" in line)
+
+
+def test_a_policy_is_installed_beside_its_bridge(place: Home, tmp_path: Path, policy: Path) -> None:
+    words = f"'{policy}' --task 'take 5 % of the cubes' --start-pose"
+    done = place.call("bridge", "install", "red", "--root", tmp_path, "--yes", "--live", "--run", words)
+    assert done.returncode == 0 and "enable --now armside-run-red" in done.stdout, done.stderr
+    folder = tmp_path / "etc/systemd/system"
+    text = (folder / "armside-run-red.service").read_text()
+    assert f'run "{policy}" --task "take 5 %% of the cubes" --start-pose --robot red --live\n' in text
+    assert "Requires=armside-bridge@red.service\nAfter=armside-bridge@red.service" in text
+    assert "bridge status red --once --wait" in text
+    assert "Restart=no" in text  # an arm in its safe state does not move again by itself
+    assert verify(folder, "armside-run-red.service") == ""
+
+
+def test_systemd_finds_what_is_wrong_with_a_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze")
+    session = Session("/bin/true", ("b",), "red", "", 0, restart=True)
+    (tmp_path / "armside-bridge@.service").write_text(unit("/bin/true", "", 0, live=False))
+    (tmp_path / session.file).write_text(session_unit(session))
+    assert verify(tmp_path, session.file) == ""
+    (tmp_path / session.file).write_text(session_unit(session).replace("Restart=on-abnormal", "Restart=when-it-likes"))
+    assert "when-it-likes" in verify(tmp_path, session.file)
+
+
+def asked(words: str, restart: bool = False, live: bool = False) -> Session | None:
+    given = argparse.Namespace(session=words, restart=restart, live=live)
+    return session_of(given, Profile(type="so101", id="red"), "/bin/armside", "robot")
+
+
+def test_only_a_crash_starts_it_again_and_only_where_asked(policy: Path) -> None:
+    session = asked(f"'{policy}' --task wave", restart=True)
+    assert session is not None and session.words == (str(policy), "--task", "wave", "--robot", "red")
+    text = session_unit(session)
+    assert "Restart=on-abnormal" in text and "StartLimitBurst=3" in text  # never on-failure or always
+    assert asked("") is None
+    with pytest.raises(UsageError, match="--run WORDS"):
+        asked("", restart=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("BUNDLE", "--task"),
+        ("BUNDLE --task x --live", "no --live"),
+        ("BUNDLE --task x --robot=blue", "no --robot"),
+        ("BUNDLE --task x --wings", "--wings"),
+        ("nowhere.bundle --task x", "nowhere.bundle"),
+    ],
+)
+def test_words_that_run_would_refuse(policy: Path, words: str, said: str) -> None:
+    with pytest.raises(ArmsideError, match=said):
+        asked(words.replace("BUNDLE", f"'{policy}'"))
+
+
+def test_words_of_a_unit_come_back_as_they_were() -> None:
+    assert unit_word("plain-word_1") == "plain-word_1" and unit_word("") == '""'
+    for word in ("two words", 'a "quote"', "50 %", "$HOME", "back\\slash", "it's; done"):
+        text = unit_word(word)
+        inner = text[1:-1].replace('\\"', '"').replace("\\\\", "\\") if text.startswith('"') else text
+        assert inner.replace("%%", "%").replace("$$", "$") == word
+    with pytest.raises(ValueError, match="no word"):
+        unit_word("two\nlines")
+
+
+def test_a_session_waits_for_its_bridge(place: Home) -> None:
+    waited = place.start("bridge", "status", "blue", "--once", "--wait", "60")
+    with place.bridge("--robot", "blue"):
+        said, _ = waited.communicate(timeout=90)
+        assert waited.returncode == 0 and "blue" in said
+    assert place.call("bridge", "status", "blue", "--once", "--wait", "0.5").returncode == 1
