@@ -57,7 +57,7 @@ def test_a_random_bundle_is_played_counted_and_goes_on_where_it_stopped(
     outcome = json.loads(before.splitlines()[1])
     assert outcome["ending"] == "time is over" and outcome["seconds"] == pytest.approx(0.8, abs=0.05)
     assert outcome["chunks"] > 0 and outcome["refused"] == 0
-    assert {path.name for path in folder.iterdir()} >= {"sheet.png", "reach-plain-0.gif"}
+    assert {path.name for path in folder.iterdir()} >= {"sheet.png", "reach-plain-0.gif", "film.webp"}
     file = tmp_path / "r.json"
     assert main([*words, "--episodes", "3", "--json", str(file)]) == 0
     after = (folder / "journal.jsonl").read_bytes()
