@@ -163,6 +163,7 @@ def result(
         "opened": {
             **{key: getattr(ready, key) for key in ("open_s", "bundle_s", "engine_s", "first_call_s", "tolerance")},
             "golden_error": ready.golden.error,
+            "stages": [asdict(row) for row in ready.stages],
         },
         "rounds": plan.count,
         "calls": calls,

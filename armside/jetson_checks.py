@@ -5,6 +5,7 @@ Takes a Machine, gives Checks. Elsewhere it says that this is none, and looks fo
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -115,6 +116,8 @@ def tensorrt_checks(machine: Machine, release: Release | None) -> Iterator[Check
     line = release.line if release else None
     system = dpkg_version(machine.read("var/lib/dpkg/status"), "libnvinfer10")
     python = next((machine.installed[name] for name in TENSORRT if name in machine.installed), "")
+    if not python and system and machine.root == Path("/") and importlib.util.find_spec("tensorrt"):
+        python = system  # Debian's package may have no record that Python's metadata finds
     version = python or system
     install = "sudo apt-get install nvidia-jetpack"
     if line is not None:
