@@ -53,7 +53,7 @@ class PlainThinkRun:
     def _llm(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         """The prompt at once, or some tokens after what stands before them."""
         model, transformer = self.plain.model, self.plain.model.model.transformer
-        if feeds["input_ids"].shape[1] == self.bracket:
+        if feeds["positions"][0, 0] == 0:
             used, start = int(feeds["rows"][0, 0]) + 1, 0
             ids, types = (self.plain.tensor(feeds[name][:, :used]) for name in ("input_ids", "token_type"))
             assert self.features is not None

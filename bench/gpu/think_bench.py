@@ -101,8 +101,8 @@ SPEAKERS: dict[str, Callable[..., Told]] = {
 
 def sequences(share: float, count: int, side: int, values: int) -> dict[str, list[Shot]]:
     """Pictures by who speaks."""
-    clip = shots(CLIP, count)
-    return {"unguessed": drawn(share, count, side, values), "chained": clip, "rendered": clip}
+    made = {"unguessed": drawn(share, count, side, values)}
+    return {codes: made.get(codes) or shots(CLIP, count) for codes in SPEAKERS}
 
 
 def think(sides: list[Side], pictures: list[Shot], seen: Observation, codes: str = "unguessed") -> list[Thought]:

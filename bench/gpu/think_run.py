@@ -117,7 +117,7 @@ class ThinkRun:
 
     def _llm(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         count = feeds["input_ids"].shape[1]
-        if count == self.bracket:
+        if feeds["positions"][0, 0] == 0:  # a token after the prompt stands at 1 at least
             self.prompt.load(feeds)
             self.begin()
             return {"logits": self.silent}

@@ -61,7 +61,7 @@ def thinking(workload: Workload, choices: Choices, share: float, progress: Progr
     clips = think_bench.sequences(share, choices.rounds + 1, side, spec.depth_tokens)
     checked = clips["unguessed"][: CHECKED + 1]
     plain = PlainThinkRun(Plain(model, host, on, torch.float32), variant)
-    truth = Side("truth", policy(host, variant, "released"), plain)
+    truth = Side("truth", policy(host, variant, "draft"), plain)
     progress("thinking: the float32 truth")
     expected = think_bench.think([truth], checked, seen)
     model = moved(model, choices)
