@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "plan": "predict what each precision costs on each computer, before exporting",
     "quant": "choose calibration samples, measure what each part loses in low precision, plan by that",
     "export": "turn a checkpoint into a verified bundle for one computer",
+    "build": "build a bundle's TensorRT engines for this computer's GPU, and prove them",
     "inspect": "show what a bundle holds: spec, graphs, precision plan, sizes, hashes",
     "bench": "time a bundle on this board, stage by stage, with clocks, power mode, memory and versions",
     "compare": "tell what one bundle loses against another: by graph, by joint; latency and memory",

@@ -76,7 +76,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="graphs in memory: all, or the one that runs, for a board with little memory (slow; default: all)",
     )
+    add_engine_argument(run_group)
     run_group.add_argument("--verify", action="store_true", help="hash the whole bundle again")
+
+
+def add_engine_argument(group: Any) -> None:
+    """--engine NAME, for every verb that opens a bundle."""
+    from edge.engine import ENGINES
+
+    group.add_argument(
+        "--engine",
+        choices=tuple(ENGINES),
+        default="auto",
+        help="what runs the graphs; never another one in its place (default: auto, " + ENGINES["auto"] + ")",
+    )
 
 
 def _add_policy_arguments(policy: Any) -> None:
@@ -159,6 +172,7 @@ def make_config(args: argparse.Namespace, choice: ArmChoice) -> RunConfig:
         image_format=args.record_images,
         threads=args.threads,
         resident=args.load,
+        engine=args.engine,
         verify=args.verify,
         depth_order=args.depth_order,
         answers=args.answers,

@@ -84,6 +84,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
                     norm_tag=config.norm_tag,
                     threads=config.threads or None,
                     resident=config.resident,
+                    engine=config.engine,
                     options=PolicyOptions(config.depth_order, config.answers),
                 )
             )

@@ -41,6 +41,7 @@ class RunConfig:
     image_format: str = "jpeg"  # of the recording; png keeps every pixel
     threads: int = 0  # 0: the physical cores
     resident: str = "all"  # graphs in memory: all, or the one that runs
+    engine: str = "auto"  # one of engine.ENGINES
     verify: bool = False  # hash every file again
     depth_order: str = ORDERS[0]  # of a think bundle: draft, or as released
     answers: str = ANSWERS[0]  # of a discrete bundle: held to action tokens, or as released

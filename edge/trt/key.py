@@ -42,7 +42,8 @@ class Place:
     @property
     def folder(self) -> str:
         """Name of the folder of engines for such a place; other versions share it, and are stale there."""
-        return f"{self.library}-sm{self.capability.replace('.', '')}"
+        gpu = f"sm{self.capability.replace('.', '')}" if self.capability else "no-gpu"  # of a dry run
+        return f"{self.library}-{gpu}"
 
 
 @dataclass(frozen=True, slots=True)

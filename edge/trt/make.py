@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from edge.trt.store import TIMINGS, Found, find, read_cache, remove_others, writ
 from policy_spec.bundle import Bundle
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
+FRESH = "it was asked for (--fresh)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,13 @@ class Asked:
     ahead: bool  # for a GPU that is not at hand
 
 
-def make_engines(bundle: Bundle, asked: Asked, progress: Progress) -> tuple[Built, ...]:
-    """Builds what is not ready. Raises SessionError, and KeyboardInterrupt after a Ctrl-C: nothing is half written."""
+def make_engines(bundle: Bundle, asked: Asked, progress: Progress, fresh: bool = False) -> tuple[Built, ...]:
+    """Builds what is not ready; `fresh`: all. Raises SessionError, and KeyboardInterrupt after a Ctrl-C: nothing is
+    half written.
+    """
     found = find(asked.folder, asked.plan, asked.place)
+    if fresh:
+        found = tuple(replace(engine, why=engine.why or (FRESH,)) for engine in found)
     if all(engine.ready for engine in found):
         return tuple(_left(engine) for engine in found)
     trt = open_library(asked.library)

@@ -58,12 +58,12 @@ def choose(bundle: Bundle) -> Library | None:
     return next((row for row in rows if folder_of(bundle.path, place_of(row, gpu)).is_dir()), None)
 
 
-def open_engines(bundle: Bundle, row: Library) -> TrtEngine:
+def open_engines(bundle: Bundle, row: Library, out: Path | None = None) -> TrtEngine:
     """The engine, captured and warm. Raises SessionError: no library, no GPU, engines that are missing or stale."""
     trt = open_library(row)
     device = open_device()
     try:
-        folder, found = ready_engines(bundle, row, device.gpu)
+        folder, found = ready_engines(bundle, row, device.gpu, out)
         for engine in found:
             if not engine.ready:
                 do = f"armside build {bundle.path} --target {row.target}"

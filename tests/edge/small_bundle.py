@@ -101,7 +101,7 @@ def make_golden(pipeline: Pipeline, files: dict[str, Path], variant: Variant) ->
 def _some(context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """K and V of the first layer and the last, as an export keeps them."""
     names = sorted(context)
-    return {name: context[name].copy() for name in (names[0], names[-1]) if name[0] in "kv"}
+    return {name: context[name].copy() for name in (*names[:1], *names[-1:]) if name[0] in "kv"}
 
 
 def rewrite(bundle: Path, name: str, data: bytes) -> None:
