@@ -25,6 +25,7 @@ from armside.variant_words import notes_on
 from export import build, hub
 from export.journal import Journal
 from export.layerwise import LayerError
+from export.trt_lint import Place as TensorRT
 from policy_spec.arms import arms_of
 from policy_spec.bundle import BundleWriter
 from policy_spec.compare import Row
@@ -84,7 +85,8 @@ def export_bundle(options: ExportOptions, progress: Progress) -> ExportResult:
     extras = Extras(planned.prediction, sensitivity_png(options.sensitivity))
     job = build.open_job(resolved.path, options.graphs, progress)
     fitted = calibrate(options.calibration, job, planned.plan, options.bundle, progress)
-    recipe = Recipe(planned.plan, fitted.stats, target.form)
+    place = TensorRT(tuple(row.tensorrt for row in target.software if row.tensorrt), target.capability)
+    recipe = Recipe(planned.plan, fitted.stats, target.form, place)
     with BundleWriter(options.bundle, overwrite=options.overwrite, resume=True) as out:
         if options.fresh:
             out.clear()

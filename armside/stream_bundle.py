@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from export import build
 from export.journal import Journal
 from export.stream import pieces
+from export.trt_lint import Place, refuse
 from policy_spec.errors import BundleError, sentence
 from quant.apply import GroupAccount, count_groups
 from quant.plan import Plan
@@ -38,11 +39,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """How the weights are stored."""
+    """How the weights are stored, and which TensorRT is to take them."""
 
     plan: Plan
     stats: Statistics | None = None
     form: str = ORT
+    place: Place = field(default_factory=Place)  # nowhere: other engines are not asked
 
 
 def float_bytes(models: Mapping[str, ir.Model]) -> int:
@@ -59,10 +61,13 @@ def lazy_graphs(job: build.Job) -> dict[str, ir.Model]:
 def write_bundle(
     models: dict[str, ir.Model], recipe: Recipe, folder: Path, journal: Journal, progress: Progress
 ) -> Written:
-    """Quantizes and writes. The models are used up. Raises QuantError (the plan), BundleError (no room), OSError."""
+    """Quantizes and writes. The models are used up. Raises QuantError (the plan), ExportError (what TensorRT cannot
+    take), BundleError (no room), OSError.
+    """
     for name, model in models.items():
         progress("plan the graphs", list(models).index(name), len(models))
         quantize_model(model, recipe.plan, recipe.stats, recipe.form)
+    refuse(models, recipe.place)
     _refuse_small_disk(folder, models)
     accounts = account_for(models, recipe.plan)
     opsets = {name: model.graph.opset_imports[""] for name, model in models.items()}
@@ -78,7 +83,7 @@ def write_twin(
     if all(recipe.plan.base(graph) != BF16 for graph in job.sizes.variant.graphs):
         return None
     build.write_facts(job, folder)
-    write_bundle(lazy_graphs(job), replace(recipe, form=EMULATED), folder, journal, progress)
+    write_bundle(lazy_graphs(job), replace(recipe, form=EMULATED, place=Place()), folder, journal, progress)
     return folder, (f"no processor runs {BF16}: verified in float32 with every value rounded to {BF16}",)
 
 

@@ -23,7 +23,7 @@ SHOWN = 5  # findings in an error
 class Place:
     """Where graphs are to run."""
 
-    versions: tuple[str, ...]  # of TensorRT: 10.3, 10.16.2
+    versions: tuple[str, ...] = ()  # of TensorRT: 10.3, 10.16.2; none where another engine runs them
     capability: str = ""  # of the GPU: 8.7
 
 
