@@ -87,7 +87,7 @@ def power_checks(machine: Machine, board: Board) -> Iterator[Check]:
         do = f"sudo nvpmodel -m {best[0]} is {best[1]}, without a limit of power; it needs a supply and a fan for it"
         yield Check(GROUP, "power mode", NOTE, text, do)
     elif "Orin Nano" in board.model or "Orin NX" in board.model:
-        do = "a board that offers no MAXN was flashed without Super mode: docs/install-jetpack-7.2.md, trouble"
+        do = "a board that offers no MAXN was flashed without Super mode: docs/jetson.md, trouble"
         yield Check(GROUP, "power mode", NOTE, text, do)
     else:
         yield Check(GROUP, "power mode", NOTE, text, "sudo nvpmodel -q; sudo nvpmodel -m NUMBER chooses another")

@@ -85,5 +85,5 @@ def swap_check(swaps: tuple[Swap, ...], memory_bytes: int) -> Check:
     text = f"{disk / 1e9:.1f} GB on a disk" + (f", {packed / 1e9:.1f} GB of zram, which takes memory" if packed else "")
     if disk or not 0 < memory_bytes < SMALL_BYTES:
         return Check("machine", "swap", OK, text)
-    do = "a swap file of 8 to 16 GB for building engines: docs/install-jetpack-7.2.md, memory"
+    do = "a swap file of 8 to 16 GB for building engines: docs/jetson.md, memory"
     return Check("machine", "swap", NOTE, text, do)
