@@ -170,7 +170,7 @@ def main() -> int:
         say(f"$ armside {' '.join(command)}")
         code = call(command)
         if code:
-            say(f"stopped at armside {command[0]}; the same command goes on")
+            say(f"stopped at armside {command[0]}: see above; after a Ctrl-C the same command goes on")
             return code
     result = json.loads((order.out / "eval" / "results.json").read_text())
     facts = {name: getattr(order, name) for name in ("steps", "batch", "seed")}
