@@ -163,7 +163,7 @@ def result(
         "opened": {
             **{key: getattr(ready, key) for key in ("open_s", "bundle_s", "engine_s", "first_call_s", "tolerance")},
             "golden_error": ready.golden.error,
-            "stages": [asdict(row) for row in ready.stages],
+            "stages": [{**asdict(r), "error": float(r.error), "tolerance": float(r.tolerance)} for r in ready.stages],
         },
         "rounds": plan.count,
         "calls": calls,
