@@ -117,7 +117,7 @@ def test_a_process_whose_starter_was_stopped_ends_without_a_word(module: str, wo
         worker.stdout.close()
         worker.stdin.write(json.dumps(order) + "\n")
         worker.stdin.flush()
-        assert worker.wait(120) == 1 and worker.stderr.read() == ""
+        assert worker.wait(600) == 1 and worker.stderr.read() == ""
 
 
 def test_two_policies_are_compared_on_the_same_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
