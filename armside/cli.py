@@ -18,6 +18,7 @@ from armside import __version__
 VERBS: dict[str, str] = {
     "init": "write a seeded random checkpoint in the released format",
     "train": "train a checkpoint by a recipe, from LeRobot datasets",
+    "see": "teach a new checkpoint's image encoder to see, before it learns to act",
     "plan": "predict what each precision costs on each computer, before exporting",
     "quant": "choose calibration samples, measure what each part loses in low precision, plan by that",
     "export": "turn a checkpoint into a verified bundle for one computer",

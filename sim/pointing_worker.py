@@ -1,4 +1,4 @@
-"""Asks questions about scenes in a process of its own: `python -m sim.pointing_worker FOLDER`, one JSON line for each part.
+"""Asks questions about scenes in a process of its own: `python -m sim.pointing_worker FOLDER`, a JSON line a part.
 
 Reads {"part": 3, "scenes": [["reach", 500003], ...], "size": 140, "poses": 2} from stdin, writes FOLDER/00003/ whole
 (PNG pictures and questions.jsonl, whose picture names stand as seen from FOLDER's parent), then says {"part": 3,

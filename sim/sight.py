@@ -1,7 +1,7 @@
 """Where a camera of a world sees a point, and whether something stands before it.
 
-Takes a world and a point in the frame of the (first) arm's base; gives a place in the picture. A pinhole camera, as MuJoCo
-draws it. Knows nothing of pictures and tasks.
+Takes a world and a point in the frame of the (first) arm's base; gives a place in the picture. A pinhole camera, as
+MuJoCo draws it. Knows nothing of pictures and tasks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from policy_spec.errors import SimError, sentence
 from sim.world import World
 
 Array = npt.NDArray[np.float64]
@@ -18,6 +19,8 @@ NEAR = 0.004  # m before a point in which something may lie: the skin of what is
 
 def place_in_picture(world: World, camera: str, point: Array) -> tuple[float, float] | None:
     """(across, down), each 0..1 of the picture; None where the point [3] m is outside of it or behind the camera."""
+    if camera not in world.cameras:
+        raise SimError(sentence("camera", expected=" or ".join(world.cameras), got=camera))
     view, row = world.data.camera(camera), world.cameras[camera]
     right, up, back = (view.xmat.reshape(3, 3).T @ (point - view.xpos)).tolist()
     if back >= 0.0:

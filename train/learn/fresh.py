@@ -2,7 +2,8 @@
 
 Expert: Xavier, residual outputs smaller with depth, modulations and the last layer 0, as the released code begins; so
 every block begins as the identity. Language model, image encoder, connector: normal with a spread by fan-in (the
-released 0.02 fits one width only). The depth gate begins closed. Knows nothing of files.
+released 0.02 fits one width only); positions of patches as sines of their row and column, since what begins as noise
+takes long to say where a patch is. The depth gate begins closed. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from policy_spec.config import ModelConfig
 from train.learn.groups import group_of
 
 SPREAD = 0.6  # of fan_in ** -0.5
-TABLE, POSITIONS = 0.05, 0.02
+TABLE, POSITIONS = 0.05, 0.3
 RESIDUAL = ("attn_out.weight", "ff_out.weight", "attention.wo.weight", "feed_forward.w2.weight")
 EXPERT_RESIDUAL = ("out_proj.weight", "down_proj.weight")
 GATE = "model.action_expert_depth_gate"
@@ -43,12 +45,26 @@ def first_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, said: M
     if ".wte." in name:
         return TABLE * torch.randn(shape, generator=rng)
     if name.endswith("positional_embedding"):
-        return POSITIONS * torch.randn(shape, generator=rng)
+        return POSITIONS * waves(shape)
     spread = SPREAD * shape[1] ** -0.5
     if name.endswith(RESIDUAL):
         layers = config.vit_layers_run if group_of(name) == "vit" else config.text.num_layers
         spread *= (2 * layers) ** -0.5
     return spread * torch.randn(shape, generator=rng)
+
+
+def waves(shape: tuple[int, ...]) -> Tensor:
+    """[side^2, width] sines and cosines of each patch's column, then of its row: half a turn over the picture up to
+    0.4 turns a patch. A table that is no square, or too narrow, is 0.
+    """
+    side, bands = math.isqrt(shape[0]), shape[1] // 4
+    if side * side != shape[0] or bands < 2:
+        return torch.zeros(shape)
+    turns = math.pi / side * torch.exp(torch.linspace(0.0, math.log(0.8 * side), bands))
+    row, column = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+    angles = [axis.flatten()[:, None] * turns for axis in (column, row)]
+    out = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
+    return F.pad(out, (0, shape[1] - out.shape[1]))
 
 
 def _expert(name: str, shape: tuple[int, ...], config: ModelConfig, rng: torch.Generator) -> Tensor:

@@ -1,0 +1,135 @@
+"""Teaches a new checkpoint's image encoder and connector to see, and writes it in the released format.
+
+Takes a preset or checkpoint and a points.jsonl. Everything else of the checkpoint keeps its first values. The released
+image encoder had seen the web's pictures before it met a robot; one that begins with nothing learns from motions alone
+too slowly. Minutes on one core; stopped early, what has been learned is what is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from policy_spec.errors import UsageError, sentence
+from policy_spec.image import as_rgb, resize_uint8
+from train.checkpoint import Checkpoint
+from train.data.collate import cut
+from train.learn.fresh import first_tensor
+from train.recipe.config import Run, Stage, Start
+from train.see.head import Marks, Reading
+from train.see.labels import Seen, read_points
+from train.trainer.build import build, fill
+from train.trainer.files import Template, template_of, write_weights
+from train.trainer.save import released
+from train.trainer.world import World
+
+HELD_OUT = 0.03  # of the pictures: never learned from, only looked at
+CLIP, BETAS, WARMUP, LAST = 1.0, (0.9, 0.98), 100, 0.05  # of AdamW; the rate falls in a cosine to LAST of it
+
+Told = Callable[[int, int, Marks], None]  # step, steps, marks of its batch
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How it is taught."""
+
+    points: Path
+    start: Start
+    steps: int = 3000
+    batch: int = 64  # pictures
+    rate: float = 2e-3
+    seed: int = 0
+    bf16: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class School:
+    """A learner, what it looks at, and the pictures in memory. Raises CheckpointError, DatasetError, UsageError."""
+
+    lesson: Lesson
+    template: Template
+    seen: Seen
+    pictures: np.ndarray  # uint8 [N, h, w, 3]
+
+    @classmethod
+    def open(cls, lesson: Lesson) -> School:
+        """Reads all pictures."""
+        template = template_of(lesson.start, Run(), lesson.seed)
+        side = template.model.vit.grid[0]
+        size = (side * template.model.vit.patch_size, template.model.vit.grid[1] * template.model.vit.patch_size)
+        seen = read_points(lesson.points, side // 2)
+        if len(seen.files) < 2 * lesson.batch:
+            raise UsageError(sentence("pictures", expected=f"at least {2 * lesson.batch}", got=len(seen.files)))
+        pictures = np.empty((len(seen.files), *size, 3), np.uint8)
+        for row, file in enumerate(seen.files):
+            with Image.open(file) as image:
+                pictures[row] = resize_uint8(as_rgb(np.asarray(image.convert("RGB"))), size)
+        return cls(lesson, template, seen, pictures)
+
+    def teach(self, told: Told, stop: Callable[[], bool] = lambda: False) -> tuple[torch.nn.Module, Marks]:
+        """The model, and how well it sees held-out pictures. `stop` ends it early, with what has been learned."""
+        lesson, config = self.lesson, self.template.model
+        world = World(0, 1, torch.device("cpu"), None)
+        learner = build(config, Stage(), (2, 2), world, recompute=False)
+        fill(learner, self._source())
+        model = learner.model
+        torch.manual_seed(lesson.seed)
+        reading = Reading(config.text.hidden_size, len(self.seen.words), config.vit.grid[0] // 2)
+        parameters = [*model.model.vision_backbone.parameters(), *reading.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lesson.rate, BETAS, weight_decay=0.0, fused=True)
+        held = max(lesson.batch, round(HELD_OUT * len(self.pictures)))
+        rng = np.random.default_rng(lesson.seed)
+
+        def look(rows: np.ndarray) -> tuple[Tensor, Marks]:
+            patches = cut(torch.from_numpy(self.pictures[rows]), config.vit.patch_size)
+            with torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16):
+                features = model.vision(patches, learner.pooling)  # type: ignore[arg-type]  # a buffer
+            labels = (torch.from_numpy(part[rows]) for part in (self.seen.there, self.seen.place, self.seen.known))
+            marks: tuple[Tensor, Marks] = reading(features.unflatten(0, (len(rows), -1)), *labels)
+            return marks
+
+        for step in range(lesson.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = lesson.rate * schedule(step, lesson.steps)
+            loss, marks = look(rng.integers(0, len(self.pictures) - held, lesson.batch))
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            told(step + 1, lesson.steps, marks)
+            if stop():
+                break
+        with torch.no_grad():
+            _, marks = look(np.arange(len(self.pictures) - held, len(self.pictures)))
+        return model, marks
+
+    def write(self, model: torch.nn.Module, folder: Path) -> None:
+        """The checkpoint, whole or not at all. Raises UsageError where the folder is taken."""
+        if folder.exists():
+            raise UsageError(sentence(f"{folder} exists", expected="a new folder"))
+        half = folder.with_name(f".{folder.name}.half")
+        half.mkdir(parents=True, exist_ok=True)
+        self.template.write(half)
+        write_weights(half, self.template, lambda name: released(model, name))
+        half.rename(folder)
+
+    def _source(self) -> Callable[[str, tuple[int, ...]], Tensor]:
+        if self.lesson.start.checkpoint:
+            checkpoint = Checkpoint(Path(self.lesson.start.checkpoint))
+            checkpoint.check()
+            return lambda name, shape: checkpoint.tensor(name).float()
+        template, seed = self.template, self.lesson.seed
+        return lambda name, shape: first_tensor(name, shape, template.model, template.config, seed)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Of the learning rate: a rise, then a cosine."""
+    rise = min(1.0, (step + 1) / min(WARMUP, steps))
+    return rise * (LAST + (1.0 - LAST) * 0.5 * (1.0 + math.cos(math.pi * step / steps)))
