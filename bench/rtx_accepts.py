@@ -1,7 +1,7 @@
 """Every graph of a preset in every precision of a TensorRT target, parsed and built by TensorRT-RTX, without a GPU.
 
     python -m bench.rtx_accepts --rtx-python PATH [--preset molmoact2-full] [--precision int4 ...] [--mode think ...]
-                                [--layers N] [--memory GB] [--folder FOLDER] [--json FILE]
+                                [--layers N] [--memory GB] [--parse] [--folder FOLDER] [--json FILE]
 
 True shapes at any size, made-up numbers: no checkpoint is read, weights are a random block repeated (what is accepted
 does not depend on them), one graph at a time on the disk. A graph is built where four times its weights fit in
@@ -56,6 +56,7 @@ class Asked:
     layers: int
     memory: float  # GB
     folder: Path
+    parse: bool = False  # build nothing
 
 
 def facts_of(asked: Asked, depth: bool, folder: Path) -> Path:
@@ -133,7 +134,7 @@ def weights_of(model: ir.Model) -> int:
 def ask(asked: Asked, name: str, model: ir.Model, sizes: Sizes) -> Result:
     """One graph: written, handed to TensorRT-RTX, removed."""
     size = weights_of(model)
-    build = BUILD_FACTOR * size < asked.memory * 1e9
+    build = not asked.parse and BUILD_FACTOR * size < asked.memory * 1e9
     result: Result = {"graph": name, "weights_gb": size / 1e9, "opset": model.graph.opset_imports[""]}
     if not build and PARSE_FACTOR * size > asked.memory * 1e9:
         return result | {"answer": f"not asked: its weights do not fit in {asked.memory:g} GB"}
@@ -214,13 +215,14 @@ def main() -> None:
     parser.add_argument("--mode", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--layers", type=int, default=0, metavar="N", help="the first N layers only; 0: all")
     parser.add_argument("--memory", type=float, default=10.0, metavar="GB", help="that one process may take")
+    parser.add_argument("--parse", action="store_true", help="build nothing")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, row by row")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     if shutil.which(args.rtx_python) is None:
         parser.error(f"--rtx-python {args.rtx_python}: expected a Python with tensorrt-rtx")
-    asked = Asked(args.rtx_python, args.preset, args.layers, args.memory, args.folder)
+    asked = Asked(args.rtx_python, args.preset, args.layers, args.memory, args.folder, args.parse)
     rows = []
     for row in all_rows(asked, args.precision, args.mode):
         rows.append(row)
