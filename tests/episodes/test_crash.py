@@ -67,7 +67,7 @@ def test_readable_after_kill_9(tmp_path: Path) -> None:
 
 def test_a_full_disk_says_so_and_keeps_what_there_is(tmp_path: Path) -> None:
     process = _python(FILL_UP, tmp_path / "run")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=800)
     index, said = out.split(" ", 1)
     assert "cannot be written: File too large" in said and "what to do: free some space" in said
     run = Recording.open(tmp_path / "run")

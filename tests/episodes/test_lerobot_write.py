@@ -327,7 +327,7 @@ def test_killed_while_an_episode_is_added(tmp_path: Path, left: int) -> None:
     root = tmp_path / "set"
     folder = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", KILLED, str(root), str(left)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=800, env={**os.environ})
     if done.returncode == 0:
         pytest.fail(f"the test kills nobody: only {done.stdout.strip()} calls")
     assert done.returncode == -9, done.stderr

@@ -104,7 +104,7 @@ for name in names:
     importlib.import_module(name)
 print(len(names))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
 
@@ -112,7 +112,7 @@ print(len(names))
 def test_a_heavy_import_would_be_seen(tmp_path: Path) -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); import torch"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800)
     assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
@@ -123,7 +123,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
         pytest.skip("import-linter is not installed")
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(
-        [program, "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [program, "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, timeout=800
     )
 
 

@@ -243,7 +243,7 @@ CRASH = """
     with BundleWriter(sys.argv[1]) as out:
         (out.directory / "vision.onnx").write_bytes(b"half")
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(800)
 """
 
 
@@ -259,7 +259,7 @@ def test_a_killed_writer_leaves_no_bundle_and_the_next_one_cleans_up(tmp_path: P
         with BundleWriter(path):
             assert len(left_over(path)) == 2, "the other one still writes"
         child.send_signal(signal.SIGKILL)
-        child.wait(30)
+        child.wait(800)
     assert not path.exists() and len(left_over(path)) == 1
     with BundleWriter(path):
         assert len(left_over(path)) == 1

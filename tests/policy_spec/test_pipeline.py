@@ -162,7 +162,7 @@ def test_predictions_reuse_buffers(pipeline: Pipeline) -> None:
 
 
 def test_two_threads_share_one_pipeline(pipeline: Pipeline) -> None:
-    gate = threading.Barrier(2, timeout=20)
+    gate = threading.Barrier(2, timeout=800)
     results: dict[int, Any] = {}
 
     def work(seed: int) -> None:

@@ -47,7 +47,7 @@ def two_processes(*words: str) -> None:
         for rank in range(2)
     ]
     try:
-        told = [process.communicate(timeout=240)[1] for process in running]
+        told = [process.communicate(timeout=800)[1] for process in running]
     finally:
         for process in running:
             process.kill()
