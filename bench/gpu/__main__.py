@@ -23,11 +23,15 @@ from bench.gpu.machine import machine
 from bench.gpu.think_ways import thinking
 from bench.gpu.ways import Choices, continuous
 from bench.gpu.workload import Asked, Workload
-from bench.workbench import say
 from policy_spec.errors import ArmsideError, UsageError, sentence
 from train.presets import PRESETS
 
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}  # features overflow float16
+
+
+def say(text: str) -> None:
+    """To stderr: stdout is the tables."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def arguments() -> argparse.ArgumentParser:

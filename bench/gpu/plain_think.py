@@ -17,6 +17,7 @@ from torch import Tensor
 from bench.gpu.plain import Flow, Plain
 from policy_spec.graphs import Variant, head_rows, kv_names
 from policy_spec.image import pooling_index
+from policy_spec.loop import Loop
 from policy_spec.pipeline import Array
 from train.model.expert import KV
 from train.model.gate import apply_gates, gates
@@ -26,7 +27,7 @@ NOTHING = np.zeros(0, np.float32)
 
 
 class PlainThinkRun:
-    """`run(graph, feeds)` for one ThinkPipeline over a think_run.LoopPipeline."""
+    """`run(graph, feeds)` for one ThinkPipeline."""
 
     def __init__(self, plain: Plain, variant: Variant) -> None:
         self.plain, self.flow = plain, Flow(plain)
@@ -39,12 +40,20 @@ class PlainThinkRun:
         self.features: Tensor | None = None
         self.expert_kv: KV | None = None
         self.names = dict.fromkeys(kv_names(spec.layers), NOTHING)
-        self.runs = {"vision": self._vision, "llm": self._llm, "context": self._context, "loop": self._loop}
+        self.runs = {"vision": self._vision, "llm": self._llm, "context": self._context}
 
     @torch.no_grad()
     def __call__(self, graph: str, feeds: Mapping[str, Array], /) -> Mapping[str, Array]:
         with self.plain.autocast():
             return self.runs[graph](feeds)
+
+    def repeat(self, graph: str, feeds: Mapping[str, Array], loop: Loop, /) -> Mapping[str, Array]:
+        """The flow, all steps at once; it has no other loop."""
+        assert graph == "flow" and self.expert_kv is not None
+        used = self.expert_kv[0][0].shape[2]
+        visible = self.plain.tensor(feeds["context_bias"][0, 0, :, :used]) == 0
+        out = self.flow(self.plain.tensor(feeds[loop.taken]), visible, self.expert_kv)
+        return {loop.given: out.float().cpu().numpy()}
 
     def _vision(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         self.features = self.plain.model.vision(self.plain.tensor(feeds["patches"]), self.pooling)
@@ -89,10 +98,3 @@ class PlainThinkRun:
             kv = apply_gates(kv, gates(heads, kv, visible, depth), depth)
         self.expert_kv = self.plain.expert.context(kv)
         return self.names
-
-    def _loop(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        assert self.expert_kv is not None
-        used = self.expert_kv[0][0].shape[2]
-        visible = self.plain.tensor(feeds["context_bias"][0, 0, :, :used]) == 0
-        out = self.flow(self.plain.tensor(feeds["trajectory"]), visible, self.expert_kv)
-        return {"next": out.float().cpu().numpy()}

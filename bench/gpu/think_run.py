@@ -3,14 +3,13 @@
 `run(graph, feeds)` over numpy arrays, as a session's engine; but features, caches, K and V stay on the device: what is
 given in their place are empty arrays of the same names. `vision` only takes its pictures; the prompt's `llm` run is one
 graph of vision and prefill; a pass of new tokens is one graph for each of a few sizes, whose spare rows go to a place
-that nobody sees; `context` only takes its masks; `loop` (of LoopPipeline) is one graph of context and all Euler steps.
+that nobody sees; `context` only takes its masks; and the flow's loop is one graph of context and all Euler steps.
 Which codes are replayed, guessed and asked for is policy_spec's business (think.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,20 +22,11 @@ from bench.gpu.stages import Flow, Prompt, Setup, Vision
 from bench.gpu.static_call import refuse_padded_steps
 from bench.gpu.weights import refuse_other_shapes
 from policy_spec.graphs import MOST_NEW_TOKENS, Variant, head_rows, kv_names
-from policy_spec.pipeline import Array, Float32, Pipeline, Run
+from policy_spec.loop import Loop
+from policy_spec.pipeline import Array
 
 SIZES = (1, 8, 32, MOST_NEW_TOKENS)  # rows of a pass; a run takes the smallest that holds it
 NOTHING = np.zeros(0, np.float32)
-
-
-@dataclass(slots=True, eq=False)
-class LoopPipeline(Pipeline):
-    """Asks for all Euler steps at once."""
-
-    def denoise(self, run: Run, feeds: Mapping[str, Array], trajectory: Float32) -> Float32:
-        """As Pipeline.denoise, by one run of `loop`."""
-        trajectory[...] = run("loop", {**feeds, "trajectory": trajectory})["next"]
-        return trajectory[:, : self.tag.horizon].copy()
 
 
 def places_of(bracket: int, variant: Variant) -> int:
@@ -101,10 +91,19 @@ class ThinkRun:
         self.begin, self.end = Captured(self._begin, self.device), Captured(self._end, self.device)
         self.silent = np.zeros((1, 1, head.shape[0]), np.float32)  # nobody reads what follows the prompt itself
         self.context = dict.fromkeys(kv_names(spec.layers), NOTHING)
-        self.runs = {"vision": self._vision, "llm": self._llm, "context": self._context, "loop": self._loop}
+        self.runs = {"vision": self._vision, "llm": self._llm, "context": self._context}
 
     def __call__(self, graph: str, feeds: Mapping[str, Array], /) -> Mapping[str, Array]:
         return self.runs[graph](feeds)
+
+    def repeat(self, graph: str, feeds: Mapping[str, Array], loop: Loop, /) -> Mapping[str, Array]:
+        """The flow, all steps at once; it has no other loop."""
+        assert graph == "flow" and loop.times == self.flow.steps
+        self.flow.load(feeds["context_bias"], feeds[loop.taken])
+        self.end()
+        self.flow.actions.down()
+        wait(self.device)
+        return {loop.given: self.flow.actions.array}
 
     @property
     def captures(self) -> int:
@@ -131,13 +130,6 @@ class ThinkRun:
             port.array[:, :known] = feeds[name]
             port.up()
         return self.context
-
-    def _loop(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        self.flow.load(feeds["context_bias"], feeds["trajectory"])
-        self.end()
-        self.flow.actions.down()
-        wait(self.device)
-        return {"next": self.flow.actions.array}
 
     def _begin(self) -> None:
         self.vision.run()

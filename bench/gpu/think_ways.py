@@ -17,14 +17,14 @@ from bench.gpu.plain import Plain
 from bench.gpu.plain_think import PlainThinkRun
 from bench.gpu.stages import Setup
 from bench.gpu.think_bench import Line, Side
-from bench.gpu.think_run import LoopPipeline, ThinkRun, places_of
+from bench.gpu.think_run import ThinkRun, places_of
 from bench.gpu.timing import Progress
 from bench.gpu.ways import COMPILED, OURS, Choices, drawn_on, moved, our_names
 from bench.gpu.workload import Workload
 from policy_spec.depth_patches import grid_side
 from policy_spec.errors import SessionError, sentence
 from policy_spec.graphs import Variant, variant_of
-from policy_spec.pipeline import Run
+from policy_spec.pipeline import Pipeline, Run
 from policy_spec.think import ThinkPipeline
 from train.model import MolmoAct2
 
@@ -56,7 +56,7 @@ def thinking(workload: Workload, choices: Choices, share: float, progress: Progr
     spec, on = workload.spec, drawn_on(workload, choices.device)
     variant = variant_of(spec, "think", "", workload.asked.horizon)
     progress(f"thinking: drawing {workload.asked.preset} on {on}")
-    host, model = pipeline_of(workload), workload.model(on)
+    host, model = workload.pipeline((think_bench.TASK,)), workload.model(on)
     seen, side = workload.observation(), grid_side(spec.depth_codes)
     clips = think_bench.sequences(share, choices.rounds + 1, side, spec.depth_tokens)
     checked = clips["unguessed"][: CHECKED + 1]
@@ -84,20 +84,13 @@ def thinking(workload: Workload, choices: Choices, share: float, progress: Progr
     return result
 
 
-def pipeline_of(workload: Workload) -> LoopPipeline:
-    """The host's half, with the prompt that asks for a map."""
-    made = workload.pipeline(LoopPipeline, (think_bench.TASK,))
-    assert isinstance(made, LoopPipeline)
-    return made
-
-
-def policy(host: LoopPipeline, variant: Variant, order: str) -> ThinkPipeline:
+def policy(host: Pipeline, variant: Variant, order: str) -> ThinkPipeline:
     """With a memory of its own."""
     return ThinkPipeline(host, variant, order=order)
 
 
 def sides_of(
-    model: MolmoAct2, host: LoopPipeline, variant: Variant, choices: Choices
+    model: MolmoAct2, host: Pipeline, variant: Variant, choices: Choices
 ) -> tuple[list[Side], dict[str, ThinkRun]]:
     """Eager first, ours last; and the runs of ours."""
     eager: Run = PlainThinkRun(Plain(model, host, choices.device, choices.dtype, True), variant)

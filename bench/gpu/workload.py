@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from policy_spec.pipeline import Observation, Pipeline
 from policy_spec.prompt import Tokenizer
 from policy_spec.spec import PolicySpec
 from train.init_checkpoint import InitOptions, plan
+from train.init_tokenizer import tokenizer_files
+from train.init_words import learn_merges, prompt_sentences
 from train.model import MolmoAct2
-from train.presets import ROBOTS
+from train.presets import PRESETS, ROBOTS, Preset, config_json, vocabulary_of
 from train.released_names import released_tensors
 
 ROBOT = "so101"
@@ -48,6 +50,17 @@ class Asked:
     seed: int = 0
 
 
+def with_words(preset: Preset) -> Preset:
+    """The preset with the prompt's words as tokens, in place of as many fillers: a prompt then has as many tokens as
+    with a released vocabulary (497 for two pictures), where letters alone would make it half as long again.
+    """
+    if preset.words:
+        return preset
+    words = len(learn_merges(prompt_sentences()))
+    fillers = min(words, preset.plain_size - 256)
+    return replace(preset, words=True, plain_size=preset.plain_size - fillers, vocab_size=preset.vocab_size - fillers)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Workload:
     """One policy's facts. `model()` draws its weights."""
@@ -62,6 +75,9 @@ class Workload:
     def of(cls, asked: Asked) -> Workload:
         """Raises UsageError on an unknown preset."""
         files, _ = plan(InitOptions(Path("unused"), asked.preset, ROBOT, asked.seed, depth=asked.think))
+        preset = with_words(PRESETS[asked.preset])
+        vocabulary = vocabulary_of(preset)
+        files |= {"config.json": config_json(preset, vocabulary, asked.think), **tokenizer_files(vocabulary)}
         (stats,) = files["norm_stats.json"]["metadata_by_tag"].values()
         stats["camera_keys"] = [f"observation.images.cam{i}" for i in range(asked.cameras)]
         stats["action_horizon"] = stats["n_action_steps"] = asked.horizon
@@ -73,10 +89,10 @@ class Workload:
         config = ModelConfig.from_dict(files["config.json"])
         return cls(asked, config, spec, tokenizer, spec.tag(ROBOTS[ROBOT].tag))
 
-    def pipeline(self, kind: type[Pipeline] = Pipeline, tasks: tuple[str, ...] = TASKS) -> Pipeline:
+    def pipeline(self, tasks: tuple[str, ...] = TASKS) -> Pipeline:
         """The host's half, its bracket the longest of the tasks' prompts, rounded up."""
         style = STYLES["think" if self.asked.think else "continuous"]
-        made = partial(kind, cameras=self.asked.cameras, horizon=self.asked.horizon, style=style)
+        made = partial(Pipeline, cameras=self.asked.cameras, horizon=self.asked.horizon, style=style)
         wide = made(self.spec, self.tokenizer, self.tag, bracket=self.spec.max_positions)
         seen = self.observation()
         longest = max(len(wide.prepare(seen, task).ids) for task in tasks)

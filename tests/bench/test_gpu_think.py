@@ -16,14 +16,14 @@ from bench.gpu.plain import Plain
 from bench.gpu.plain_think import PlainThinkRun
 from bench.gpu.stages import Setup
 from bench.gpu.think_bench import SPEAKERS, Side
-from bench.gpu.think_run import LoopPipeline, ThinkRun, places_of
+from bench.gpu.think_run import ThinkRun, places_of
 from bench.gpu.ways import Choices
 from bench.gpu.workload import Asked, Workload
 from export.reference import CachedTorchRunner
 from policy_spec.compare import max_abs
 from policy_spec.depth_patches import changed_cells, grid_side, patches_of
 from policy_spec.graphs import Variant, variant_of
-from policy_spec.pipeline import Observation, Pipeline
+from policy_spec.pipeline import Observation
 from policy_spec.think import ThinkPipeline
 from tests.bench.test_gpu import SMALL
 from train.presets import PRESETS
@@ -37,16 +37,13 @@ class Made:
 
     def __init__(self, workload: Workload) -> None:
         self.workload, self.model = workload, workload.model(CPU)
-        made = workload.pipeline(LoopPipeline, (think_bench.TASK,))
-        assert isinstance(made, LoopPipeline)
+        made = workload.pipeline((think_bench.TASK,))
         self.host, spec = made, workload.spec
         self.variant: Variant = variant_of(spec, "think", "", made.horizon)
         places = places_of(made.bracket, self.variant)
         self.ours = ThinkRun(Setup(self.model, made, CPU, torch.float32, Pieces(), places), self.variant)
-        sizes = {"cameras": made.cameras, "bracket": made.bracket, "horizon": made.horizon, "style": made.style}
-        step_by_step = Pipeline(spec, workload.tokenizer, workload.tag, **sizes)
         slow = CachedTorchRunner(self.model, spec, made.bracket + self.variant.new_tokens, self.variant.head)
-        self.truth = Side("truth", ThinkPipeline(step_by_step, self.variant), slow)
+        self.truth = Side("truth", ThinkPipeline(made, self.variant), slow)
 
     def side(self, order: str) -> Side:
         return Side(order, ThinkPipeline(self.host, self.variant, order=order), self.ours)
