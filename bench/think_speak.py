@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from policy_spec.graphs import MOST_NEW_TOKENS
+from policy_spec.loop import Loop, repeat
 from policy_spec.pipeline import Run
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -57,6 +58,10 @@ class Told:
             if cell < len(self._fed):
                 logits[0, row, self.says(cell)] = 1
         return out
+
+    def repeat(self, graph: str, feeds: Arrays, loop: Loop, /) -> Arrays:
+        """A loop, at once where the runner can."""
+        return {loop.given: repeat(self.run, graph, feeds, loop)}
 
     def says(self, cell: int) -> int:
         """The code of one cell, a function of the picture and of the codes before it."""
