@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.trt.plan import Block
+from edge.trt.plan import ROWS, Block
 from policy_spec.errors import SessionError, sentence
+from policy_spec.graphs import DYNAMIC
 
 PARSER_ERRORS = 3  # that are shown
 
@@ -55,12 +56,26 @@ def _feed(network: Any, tensor: Any, name: str) -> None:
     """Whoever reads `tensor` reads a new input of that name instead."""
     tensor.name = f"{name}.before"
     given = network.add_input(name, tensor.dtype, tensor.shape)
+    for axis, side in enumerate(tensor.shape):
+        if side == DYNAMIC:  # the same number as in the other inputs: the builder goes by its name
+            given.set_dimension_name(axis, _tokens(network))
     for number in range(network.num_layers):
         layer = network.get_layer(number)
         for at in range(layer.num_inputs):
             read = layer.get_input(at)
             if read is not None and read.name == tensor.name:
                 layer.set_input(at, given)
+
+
+def _tokens(network: Any) -> str:
+    """What the graph calls the number of tokens of a run."""
+    for number in range(network.num_inputs):
+        tensor = network.get_input(number)
+        for axis, side in enumerate(tensor.shape):
+            name = tensor.get_dimension_name(axis)
+            if side == DYNAMIC and tensor.name not in ROWS and name:
+                return str(name)
+    return "K"
 
 
 def _places(network: Any) -> dict[str, tuple[int, Any]]:

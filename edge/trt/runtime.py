@@ -6,6 +6,7 @@ they compute in. Knows nothing of bundles and graphs but their names.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,8 @@ class Runtime:
 
     def open(self, graph: str, path: Path) -> Part:
         """Raises SessionError where the file is no engine of this GPU and version."""
-        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            engine = self._runtime.deserialize_cuda_engine(data)  # read once: a copy would be gigabytes
         if engine is None:
             got = "; ".join(self._logger.said[-2:]) or "no reason given"
             raise SessionError(sentence(f"{path} cannot be opened", got=got, do="armside build --fresh BUNDLE"))
