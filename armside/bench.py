@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     from armside.json_out import add_json_argument
-    from edge.engine import ENGINES
+    from armside.run import add_engine_argument
 
     parser.epilog = (
         "examples: armside bench BUNDLE --json bench.json; armside bench THINK --plain BUNDLE --json think.json. "
@@ -45,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--camera", action="append", default=[], metavar="SLOT=SOURCE", help="as of armside run")
     parser.add_argument("--task", default="", help="what to do, in plain words (default: the golden's)")
-    engines = "; ".join(f"{name}: {what}" for name, what in ENGINES.items())
-    parser.add_argument("--engine", choices=tuple(ENGINES), default="auto", help=f"{engines} (default: auto)")
+    add_engine_argument(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of inference (default: all cores)")
     parser.add_argument("--load", choices=("all", "turn"), default="all", help="graphs in memory: all, or in turn")
     add_json_argument(parser)
@@ -76,8 +75,8 @@ def make_plan(args: argparse.Namespace, pictures: Any) -> Any:
     from edge.session import Session
 
     def open_one(bundle: Path, norm_tag: str) -> Session:
-        words = {"threads": args.threads or None, "resident": args.load, "engine": args.engine}
-        return Session.open(bundle, norm_tag=norm_tag, **words)
+        threads, load, engine = args.threads or None, args.load, args.engine
+        return Session.open(bundle, norm_tag=norm_tag, threads=threads, resident=load, engine=engine)
 
     query = functools.cache(ask_nvpmodel)  # at most once: a program that is started between calls would be timed too
     return Plan(
