@@ -18,6 +18,7 @@ from armside.profile import Profile
 from armside.run_install import session_of
 from armside.system_files import Session, session_unit, udev_rules, unit, unit_word, usb_port
 from calib.adapters import ADAPTERS
+from firmware_bridge.priority import BRIDGE, SUPERVISOR
 from policy_spec.errors import ArmsideError, UsageError
 from tests.cli.bridges import Home, home
 from tests.edge.small_bundle import small_bundle
@@ -113,6 +114,8 @@ def test_the_unit_is_one_that_systemd_reads(tmp_path: Path) -> None:
     assert parser["Service"]["ExecStart"] == "'/opt/arm side/100%%/armside' bridge --robot %i"
     assert parser["Service"]["Environment"] == "XDG_RUNTIME_DIR=/run/user/1000"
     assert float(parser["Service"]["TimeoutStopSec"]) > 60  # a slow park
+    assert int(parser["Service"]["LimitRTPRIO"]) >= max(SUPERVISOR, BRIDGE)  # or neither is scheduled in real time
+    assert int(parser["Service"]["OOMScoreAdjust"]) < 0  # memory is taken from the policy first
     try:
         (tmp_path / "armside-bridge@.service").write_text(unit("/bin/true", "", 0, live=True))
         command = ["systemd-analyze", "verify", str(tmp_path / "armside-bridge@.service")]
