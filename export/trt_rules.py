@@ -252,7 +252,7 @@ RULES: dict[str, Rule] = {
             "norm outputs",
             REFUSED,
             patterns.norm_outputs,
-            "LayerNormalization read by its first output only",
+            "LayerNormalization with one output, even where the others are not read",
             "compute mean and deviation by themselves",
             "trtoperators",
         ),

@@ -6,19 +6,26 @@ proprietary and optional: `pip install tensorrt-rtx`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
+from bench.rtx_accepts import PRECISIONS, Asked, facts_of, graphs_of, profiles_of
+from bench.rtx_takes import takes
 from export.build import Built, BuiltCached
-from policy_spec.graphs import GRAPHS, MOST_NEW_TOKENS, graphs_of
+from export.stream import stream_graph
+from policy_spec.graphs import GRAPHS, MODES, MOST_NEW_TOKENS
+from policy_spec.graphs import graphs_of as names_of
 from quant.apply import apply_plan
 from quant.plan import Plan, make_plan
 from quant.rewrite import QDQ
 from quant.schemes import SCHEMES
 from quant.statistics import Accumulator, Statistics
+from tests.export.trt_cases import CASES
 from tests.quant.graphs_by_hand import plan_of
 
 Profile = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -34,6 +41,20 @@ PLANS: dict[str, Plan] = {
     "int8 in fp16": make_plan("int8", "fp16"),
     **{name: plan_of(name, *LLM, *EXPERT) for name in INT8},
     **{name: plan_of(name, *LLM, base="fp16") for name in INT4},
+}
+PRESETS = ("tiny", "sim")
+OPEN = [{"x": [[1, 1], [1, 4], [1, 8]]}]
+REFUSED_HERE_TOO = {
+    "computed axes",
+    "domain",
+    "fp8",
+    "norm outputs",
+    "open side",
+    "operator",
+    "quantized constant",
+    "type",
+    "uint8",
+    "zero point",
 }
 CACHED = ("fp32", "fp16", "int8", "int8-w8a8-hadamard", "int4-g32")
 
@@ -92,7 +113,7 @@ def test_parsed_and_built(graphs: Path, name: str) -> None:
     assert not errors and size > 10_000
 
 
-@pytest.mark.parametrize("name", graphs_of("think"))
+@pytest.mark.parametrize("name", names_of("think"))
 def test_graphs_with_a_cache_are_parsed_and_built(thought: BuiltCached, cached: Path, name: str) -> None:
     """`llm` with two profiles over one set of weights: the whole prompt at once, and the passes after it."""
     bracket, most = thought.sizes.bracket, MOST_NEW_TOKENS
@@ -100,6 +121,54 @@ def test_graphs_with_a_cache_are_parsed_and_built(thought: BuiltCached, cached: 
     prompt: Profile = ((bracket, 1), (bracket, 1), (bracket, 1))
     errors, size = build(cached / f"{name}.onnx", (prompt, passes) if name == "llm" else ())
     assert not errors and size > 10_000
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Path]:
+    """Facts of each preset, with and without depth."""
+    root = tmp_path_factory.mktemp("facts")
+    asked = {preset: Asked(Path("none"), preset, 0, 10.0, root) for preset in PRESETS}
+    return {
+        (preset, depth): facts_of(asked[preset], depth, root / f"{preset}-{depth}")
+        for preset in PRESETS
+        for depth in (False, True)
+    }
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_whole_bundles(
+    places: dict[tuple[str, bool], Path], tmp_path: Path, preset: str, mode: str, precision: str
+) -> None:
+    """Every graph of every mode in every named precision, the embedding table among them, as a board gets it; with
+    made-up numbers.
+    """
+    sizes, models = graphs_of(places[preset, mode == "think"], mode, precision)
+    for name, model in models.items():
+        stream_graph(model, tmp_path)
+        profiles = json.dumps(profiles_of(name, sizes, model))
+        answer = takes(str(tmp_path / f"{name}.onnx"), json.loads(profiles))
+        assert answer["answer"] == "yes" and answer["engine_bytes"] > 10_000, (name, answer)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_lint_passes_is_built(tmp_path: Path, name: str) -> None:
+    """The graph beside each row's, which breaks nothing."""
+    model = CASES[name][1]()
+    ir.save(model, tmp_path / "holds.onnx")
+    answer = takes(str(tmp_path / "holds.onnx"), OPEN if name == "open side" else None)
+    assert answer["answer"] == "yes", answer
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_lint_refuses(tmp_path: Path, name: str) -> None:
+    """TensorRT-RTX is newer than the boards' TensorRT: it takes some of what they do not, and never says what it
+    computes wrong. These it refuses too.
+    """
+    ir.save(CASES[name][0](), tmp_path / "breaks.onnx")
+    answer = takes(str(tmp_path / "breaks.onnx"))
+    assert (answer["answer"] != "yes") == (name in REFUSED_HERE_TOO), answer
 
 
 def test_an_operator_outside_the_table_is_refused(tmp_path: Path) -> None:

@@ -85,6 +85,21 @@ def test_mixed_with_quantized_products(scheme: str, tmp_path: Path) -> None:
     assert (F16 in dtypes) == (scheme != "int8-w8a8")  # weight-only: the scales
 
 
+@pytest.mark.parametrize("scheme", ["int8-weight", "int4-g32"])
+def test_scales_of_zero_weights_stay_above_zero(scheme: str, tmp_path: Path) -> None:
+    """A channel of zeros, and one too small for float16: TensorRT takes no scale of 0."""
+    model = mlp()
+    weight = weights(model)[UP].copy()
+    weight[:, 0], weight[:, 1] = 0.0, 1e-12
+    model.graph.initializers[UP].const_value = ir.tensor(weight, name=UP)
+    quantize_model(model, plan_of(scheme, "llm.ffn", base="fp16"), form=QDQ)
+    held = {name: v.const_value for name, v in model.graph.initializers.items() if v.const_value}
+    steps = [t.numpy() for name, t in held.items() if name.endswith(".scale.low")]
+    assert len(steps) == 3 and all((step > 0).all() for step in steps)
+    assert np.float16(1e-12 / 127) == 0  # the control: rounded as other constants are, it would be 0
+    assert (held[f"{UP}.values"].numpy()[:, 0] == 0).all()
+
+
 def test_a_weight_that_float16_cannot_hold_is_named(tmp_path: Path) -> None:
     model = mlp()
     big = model.graph.initializers[UP]
