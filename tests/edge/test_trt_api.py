@@ -116,8 +116,11 @@ def test_a_cut_leaves_each_output_in_one_block(exported: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real tiny bundle in the form that TensorRT takes."""
+    for name in ("tensorrt_rtx", "torch"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    tiny_checkpoint = request.getfixturevalue("tiny_checkpoint")
     from armside.make_bundle import ExportOptions, export_bundle
 
     path = tmp_path_factory.mktemp("exported") / "tiny.bundle"
