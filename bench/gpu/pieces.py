@@ -142,7 +142,7 @@ def expert_block(x: Tensor, w: BlockWeights, m: BlockStep, kv: Tensor, masks: Ex
     hidden, narrow = x.shape[-1], kv.dtype
     qkv = F.linear(F.rms_norm(x, (hidden,), m.self_scale, NORM_EPS).to(narrow), w.qkv, m.qkv_bias)
     qkv = qkv.view(x.shape[0], 3 * c.heads, -1)
-    qk = _normed(qkv[:, : 2 * c.heads], c)
+    qk = _normed(qkv, c)[:, : 2 * c.heads]  # v too, for nothing: a part of the rows would be copied first
     if c.rope:
         qk = rotate(qk, masks.rope)
     q, k = qk.transpose(0, 1).unsqueeze(0).split(c.heads, dim=1)
