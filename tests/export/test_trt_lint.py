@@ -102,6 +102,23 @@ def test_sources_are_in_the_docs() -> None:
     assert not [name for name in sources if f'<a id="{name}"></a>' not in text]
 
 
+def rows() -> list[str]:
+    """The table of docs/tensorrt.md."""
+    made = []
+    for rule in RULES.values():
+        bounds = [f"from {rule.since}" if rule.since else "", f"until {rule.fixed}" if rule.fixed else ""]
+        bounds.append(f"GPUs below {rule.below}" if rule.below else "")
+        held = ", ".join(word for word in bounds if word) or "all"
+        source = f"[{rule.source}](sources.md#{rule.source})"
+        made.append(f"| {rule.name} | {rule.kind} | {held} | {rule.why} | {rule.do} | {source} |")
+    return made
+
+
+def test_the_page_shows_the_table() -> None:
+    text = Path("docs/tensorrt.md").read_text(encoding="utf-8")
+    assert not [row for row in rows() if row not in text]
+
+
 @cache
 def facts(folder: Path, preset: str, mode: str) -> Path:
     """A checkpoint without its numbers."""
