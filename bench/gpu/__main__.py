@@ -10,6 +10,7 @@ mask must be seen; a run whose checks fail prints no times and ends with status 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from dataclasses import asdict
@@ -60,6 +61,8 @@ def choices_of(args: argparse.Namespace) -> Choices:
         raise UsageError(sentence("device", expected="a GPU and a torch built for CUDA", got=name, do="--device cpu"))
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
+    if args.compile and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise UsageError(sentence("--compile", expected="triton beside torch", do="install it, or leave --compile out"))
     dtype = args.dtype or ("bfloat16" if device.type == "cuda" else "float32")
     for word, value, least in (("cameras", args.cameras, 1), ("horizon", args.horizon, 1), ("rounds", args.rounds, 1)):
         if value < least:

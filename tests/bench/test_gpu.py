@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from bench.gpu import __main__ as command
-from bench.gpu import checks
+from bench.gpu import checks, engines
 from bench.gpu.pieces import Pieces
 from bench.gpu.plain import Plain, PlainCall
 from bench.gpu.stages import Setup
@@ -163,6 +164,13 @@ def test_the_command_writes_its_table_and_json(tmp_path: Any, capsys: Any, monke
     assert set(data["stages_ms"]["ours"]) == {"vision", "prompt", "context", "flow"}
     monkeypatch.setattr("sys.argv", ["gpu", "--preset", "small", "--cameras", "0"])
     assert command.main() == 1
+
+
+def test_engines_that_are_not_there_are_skipped_with_a_word(tmp_path: Path) -> None:
+    choices, said = Choices(CPU, torch.float32, 1, False), list[str]()
+    assert "skipped" in engines.measured(None, choices, said.append)
+    one = engines.one(tmp_path / "no.bundle", "tensorrt", 1, said.append)
+    assert "armside build" in one["skipped"] and "--target tensorrt" in engines.text({"tensorrt": one})
 
 
 @pytest.mark.hardware

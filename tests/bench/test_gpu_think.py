@@ -146,3 +146,22 @@ def test_the_ways_to_think_are_checked_and_measured(monkeypatch: pytest.MonkeyPa
     assert [line.codes for line in result.best] == ["unguessed"]
     assert [line.side for line in result.lines] == [think_ways.EAGER, think_ways.RELEASED, "ours"]
     assert result.best[0].changed == pytest.approx(0.2)
+
+
+@pytest.mark.hardware
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_on_a_gpu_thinking_is_the_plain_models() -> None:
+    device, workload = torch.device("cuda", 0), Workload.of(Asked("small", 2, 6, think=True))
+    model, host = workload.model(device), workload.pipeline((think_bench.TASK,))
+    variant = variant_of(workload.spec, "think", "", host.horizon)
+    ours = ThinkRun(Setup(model, host, device, torch.float32, Pieces(), places_of(host.bracket, variant)), variant)
+    plain = PlainThinkRun(Plain(model, host, device, torch.float32, graphed=True), variant)
+    sides = [Side(name, ThinkPipeline(host, variant), run) for name, run in (("ours", ours), ("plain", plain))]
+    side, captures = grid_side(workload.spec.depth_codes), []
+    for shot in think_bench.drawn(0.2, 3, side, workload.spec.depth_tokens):
+        seen = replace(workload.observation(), images=(shot.image, shot.image))
+        got, expected = (predict(one, seen) for one in sides)
+        captures.append(ours.captures)
+        assert np.array_equal(got.depth.codes, expected.depth.codes)
+        assert max_abs(got.normalized, expected.normalized) < 1e-3
+    assert captures[-1] <= 2 + len(ours.passes)
