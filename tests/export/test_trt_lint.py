@@ -14,7 +14,7 @@ import pytest
 from export.build import GraphOptions
 from export.emit import OPERATORS as WRITTEN
 from export.shape_only import ShapeOnly, empty_graphs, sizes_of
-from export.trt_lint import Place, lint, refuse
+from export.trt_lint import Place, lint, refuse, told
 from export.trt_operators import NOT_TAKEN, TAKEN
 from export.trt_rules import RULES, WRONG
 from policy_spec.errors import ExportError
@@ -155,7 +155,8 @@ def test_exported_graphs_pass(folder: Path, preset: str, mode: str, precision: s
     for model in models.values():
         quantize_model(model, fitted(make_plan(precision, "fp16"), counted), form=QDQ)
     for target in TENSORRT:
-        refuse(models, Place(tuple(row.tensorrt for row in target.software), target.capability))
+        found = lint(models, Place(tuple(row.tensorrt for row in target.software), target.capability))
+        assert not found, told(found)
 
 
 def test_the_other_form_does_not_pass(folder: Path) -> None:
