@@ -72,11 +72,12 @@ def make_plan(args: argparse.Namespace, pictures: Any) -> Any:
 
     from armside.bench_run import Plan
     from edge.board import ask_nvpmodel, read_board
+    from edge.engine import EngineOptions
     from edge.session import Session
 
     def open_one(bundle: Path, norm_tag: str) -> Session:
-        threads, load, engine = args.threads or None, args.load, args.engine
-        return Session.open(bundle, norm_tag=norm_tag, threads=threads, resident=load, engine=engine)
+        options = EngineOptions(args.threads, args.load, args.engine)
+        return Session.open(bundle, norm_tag=norm_tag, engine=options)
 
     query = functools.cache(ask_nvpmodel)  # at most once: a program that is started between calls would be timed too
     return Plan(

@@ -54,6 +54,7 @@ def report_bundle(args: argparse.Namespace, progress: Progress) -> Path:
 def measured_parts(path: Path, args: argparse.Namespace, progress: Progress) -> list[Part]:
     """Latency of the golden observation on this machine, and memory."""
     from armside.compare_memory import footprint
+    from edge.engine import EngineOptions
     from edge.session import Session
     from policy_spec.golden import Golden
 
@@ -62,7 +63,7 @@ def measured_parts(path: Path, args: argparse.Namespace, progress: Progress) -> 
     if args.rounds:
         progress("measure latency", 0, args.rounds)
         took: list[dict[str, float]] = []
-        with Session.open(path, norm_tag=golden.tag, threads=args.threads, resident=args.load) as session:
+        with Session.open(path, norm_tag=golden.tag, engine=EngineOptions(args.threads, args.load)) as session:
             engine = session.engine.name
             for number in range(args.rounds + 1):
                 session.reset()

@@ -38,13 +38,14 @@ def footprint(bundle: Path, threads: int, resident: str) -> Footprint:
 def _measure(bundle: Path, threads: int, resident: str) -> Footprint:
     import psutil
 
+    from edge.engine import EngineOptions
     from edge.session import Session
     from policy_spec.golden import Golden
 
     process = psutil.Process()
     before = process.memory_info().rss
     golden = Golden.load(bundle)
-    with Session.open(bundle, norm_tag=golden.tag, threads=threads, resident=resident) as session:
+    with Session.open(bundle, norm_tag=golden.tag, engine=EngineOptions(threads, resident)) as session:
         session.predict(golden.observation, golden.task, golden.seed)
         after = process.memory_info().rss
     # ru_maxrss is in KiB on Linux.

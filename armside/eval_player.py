@@ -19,6 +19,7 @@ from armside.eval_cases import Case, Outcome
 from armside.eval_expert import ExpertThinker, errand_in
 from armside.eval_play import Manner, Trial, play
 from armside.eval_torch import TorchPolicy, is_checkpoint, open_checkpoint
+from edge.engine import EngineOptions
 from edge.session import Session
 from edge.stepped import Thinker
 from policy_spec.errors import UsageError, sentence
@@ -182,7 +183,7 @@ def _opened(settings: Settings) -> tuple[Session | TorchPolicy, PolicySpec]:
     if is_checkpoint(path):
         policy = open_checkpoint(path, settings.norm_tag, threads)
         return policy, policy.pipeline.spec
-    session = Session.open(path, norm_tag=settings.norm_tag, threads=threads)
+    session = Session.open(path, norm_tag=settings.norm_tag, engine=EngineOptions(settings.threads))
     return session, session.bundle.spec
 
 

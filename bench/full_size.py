@@ -27,6 +27,7 @@ Row = dict[str, Any]
 
 CHILD = """
 import json, sys, time
+from edge.engine import EngineOptions
 from edge.session import Session
 from policy_spec.golden import Golden
 path, resident = sys.argv[1], sys.argv[2]
@@ -36,7 +37,7 @@ def status():
     return {k: int(lines[k].split()[0]) * 1024 / 1e9 for k in ("VmHWM", "VmRSS", "RssAnon", "RssFile")}  # GB
 
 start = time.perf_counter()
-with Session.open(path, resident=resident) as session:
+with Session.open(path, engine=EngineOptions(resident=resident)) as session:
     opened = time.perf_counter() - start
     ready = session.ready
     golden = Golden.load(session.bundle.path)

@@ -51,7 +51,7 @@ class EngineOptions:
 
     threads: int = 0
     resident: str = RESIDENT[0]
-    engine: str = "onnxruntime"
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.resident not in RESIDENT:

@@ -130,7 +130,7 @@ def open_engine(files: Mapping[str, Path], options: EngineOptions | None = None)
     """An engine over graph name -> .onnx file, in the order in which they feed each other. SessionError."""
     options = options or EngineOptions()
     threads = options.threads or physical_cores()
-    where = provider(options.engine)
+    where = provider("onnxruntime" if options.engine == "auto" else options.engine)
     _share_arena()
     shared, graphs = Shared(), dict[str, BoundGraph]()
     in_turn = options.resident == "turn"

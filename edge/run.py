@@ -16,6 +16,7 @@ from edge.cameras import Cameras, check_slots, open_cameras
 from edge.control import Control, signals
 from edge.convert import check_fit
 from edge.dataset_recorder import DatasetRecorder, NoDataset, Wanted, require_place
+from edge.engine import EngineOptions
 from edge.leaving import Leaving
 from edge.loop import Loop
 from edge.pilot import LoopConfig, Parts
@@ -82,9 +83,7 @@ def _run(config: RunConfig, control: Control, ui: LoopUi) -> RunResult:
                 lambda: Session.open(
                     config.bundle,
                     norm_tag=config.norm_tag,
-                    threads=config.threads or None,
-                    resident=config.resident,
-                    engine=config.engine,
+                    engine=EngineOptions(config.threads, config.resident, config.engine),
                     options=PolicyOptions(config.depth_order, config.answers),
                 )
             )

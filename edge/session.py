@@ -61,23 +61,21 @@ class Session:
         bundle_path: Path | str,
         *,
         norm_tag: str | None = None,
-        threads: int | None = None,
-        resident: str = "all",
-        engine: str = "auto",
+        engine: EngineOptions | None = None,
         verify: bool = False,
         options: PolicyOptions | None = None,
     ) -> Session:
         """Opens a bundle for one robot. `verify` hashes every file again; else remembered hashes count.
 
-        `norm_tag` may be left out where the checkpoint has one. `resident`: one of engine.RESIDENT, which graphs are in
-        memory. `engine`: one of engine.ENGINES. Raises BundleError, SpecError, SessionError.
+        `norm_tag` may be left out where the checkpoint has one. `engine`: which, threads, graphs in memory; by
+        default `auto` with all cores. Raises BundleError, SpecError, SessionError.
         """
         started = time.monotonic()
         bundle = open_bundle(bundle_path, verify=verify)
         host = make_pipeline(bundle, norm_tag)
         policy = make_policy(bundle, host, options)
         opened = time.monotonic()
-        made = open_graphs(bundle, EngineOptions(threads or 0, resident, engine))
+        made = open_graphs(bundle, engine or EngineOptions())
         try:
             check_tensors(bundle, made)
             warm = time.monotonic()

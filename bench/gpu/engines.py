@@ -35,13 +35,14 @@ def measured(bundle: Path | None, choices: Choices, progress: Progress) -> dict[
 
 def one(bundle: Path, engine: str, rounds: int, progress: Progress) -> dict[str, Any]:
     """Opened, which proves every stage against the bundle's golden values, then timed."""
+    from edge.engine import EngineOptions
     from edge.session import Session
     from policy_spec.errors import ArmsideError
     from policy_spec.golden import Golden
 
     progress(f"{engine}: opening {bundle}")
     try:
-        with Session.open(bundle, engine=engine) as session:
+        with Session.open(bundle, engine=EngineOptions(engine=engine)) as session:
             golden, took = Golden.load(session.bundle.path), list[float]()
             for number in range(rounds + 1):
                 timings = session.predict(golden.observation, golden.task, golden.seed).timings

@@ -16,6 +16,7 @@ from armside.bench_pictures import DARK, shots
 from armside.bench_print import words
 from armside.bench_run import PLAIN, Plan, measure
 from edge.board import Board, read_board
+from edge.engine import EngineOptions
 from edge.session import Session
 from edge.timing import HOST, WHOLE
 from policy_spec.depth_patches import changed_cells, patches_of
@@ -40,7 +41,7 @@ def nano(tmp_path: Path) -> Path:
 
 def plan(bundle: Path, root: Path, **changes: object) -> Plan:
     def open_one(path: Path, tag: str) -> Session:
-        return Session.open(path, norm_tag=tag, threads=1)
+        return Session.open(path, norm_tag=tag, engine=EngineOptions(1))
 
     return Plan(
         **{"bundle": bundle, "open": open_one, "look": lambda: read_board(root), "count": 3, "warm": 1, **changes}

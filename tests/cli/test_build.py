@@ -74,13 +74,14 @@ def test_what_cannot_be_is_refused(made: Path, words: list[str], said: str, caps
 
 
 def test_run_knows_the_engines_and_takes_no_other(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge.engine import EngineOptions
     from edge.session import Session
     from policy_spec.errors import SessionError
 
     for name in ("tensorrt", "tensorrt_rtx"):
         if importlib.util.find_spec(name) is None:
             with pytest.raises(SessionError, match=f"{name} is not installed"):
-                Session.open(made / "plain.bundle", engine=name)
+                Session.open(made / "plain.bundle", engine=EngineOptions(engine=name))
     with pytest.raises(SystemExit):
         main(["run", "x", "--engine", "abacus"])
     assert "invalid choice" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def test_in_turn_gives_the_same_chunk_with_one_graph_in_memory(which: str, reque
     golden = Golden.load(path)
     chunks = {}
     for resident in RESIDENT:
-        with Session.open(path, threads=1, resident=resident, options=PolicyOptions()) as session:
+        with Session.open(path, engine=EngineOptions(1, resident), options=PolicyOptions()) as session:
             made = [session.predict(golden.observation, golden.task, seed) for seed in (1, 2)]
             chunks[resident] = [prediction.normalized for prediction in made]
             graphs = opened(session)

@@ -34,9 +34,12 @@ def planted(bundle: Path, tmp_path: Path, graph: str) -> Path:
     return copy
 
 
+CPU = EngineOptions(1, engine="onnxruntime")
+
+
 @pytest.mark.parametrize(("mode", "stages"), [("bundle", 3), ("thinking", 4)])
 def test_a_session_says_how_near_each_stage_is(mode: str, stages: int, request: pytest.FixtureRequest) -> None:
-    with Session.open(request.getfixturevalue(mode), engine="onnxruntime", threads=1) as session:
+    with Session.open(request.getfixturevalue(mode), engine=CPU) as session:
         rows = session.ready.stages
     names = [row.name for row in rows if not row.at_least]
     assert names[0] == "vision: features" and names[-1] == "whole: normalized chunk" and all(row.ok for row in rows)
@@ -60,7 +63,7 @@ def test_a_planted_wrong_stage_is_named(
 ) -> None:
     copy = planted(request.getfixturevalue(mode), tmp_path, graph)
     with pytest.raises(SessionError, match=said):
-        Session.open(copy, engine="onnxruntime", threads=1)
+        Session.open(copy, engine=CPU)
 
 
 def test_the_engine_of_the_twin_is_proved_by_the_same_path(thinking: Path, tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_a_worse_golden_of_one_stage_is_found_though_the_chunk_is_right(bundle: 
     dataclasses.replace(golden, stages=stages).save(tmp_path)
     rewrite(copy, "golden.npz", (tmp_path / "golden.npz").read_bytes())
     with pytest.raises(SessionError, match=f"stage llm: {last}"):
-        Session.open(copy, engine="onnxruntime", threads=1)
+        Session.open(copy, engine=CPU)
 
 
 def test_limits_hold_where_they_should() -> None:
@@ -109,7 +112,7 @@ def test_a_provider_that_is_not_there_is_refused(bundle: Path, engine: str) -> N
     with pytest.raises(
         SessionError, match=r"cannot run on .*; expected: \w+ExecutionProvider.*got: .*CPU.*onnxruntime-gpu"
     ):
-        Session.open(bundle, engine=engine)
+        Session.open(bundle, engine=EngineOptions(engine=engine))
 
 
 def test_auto_is_the_processor_where_nothing_was_built(bundle: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from armside.cli import main
+from edge.engine import EngineOptions
 from edge.policies import PolicyOptions
 from edge.session import Session
 from edge.trt.cuda import find_gpu
@@ -49,7 +50,7 @@ def bundle(row: Library, tmp_path_factory: pytest.TempPathFactory, request: pyte
 
 @pytest.fixture(scope="module")
 def session(bundle: Path, row: Library) -> Iterator[Session]:
-    with Session.open(bundle, engine=row.name) as opened:
+    with Session.open(bundle, engine=EngineOptions(engine=row.name)) as opened:
         yield opened
 
 
@@ -66,7 +67,7 @@ def test_it_is_the_engine_that_auto_takes(bundle: Path, row: Library, session: S
 
 def test_calls_are_those_of_onnx_runtime(bundle: Path, session: Session) -> None:
     options = PolicyOptions(depth_order="released")  # near-equal codes may be chosen otherwise; chunks stay close
-    with Session.open(bundle, engine="onnxruntime", options=options) as slow:
+    with Session.open(bundle, engine=EngineOptions(engine="onnxruntime"), options=options) as slow:
         for got, wanted in zip(calls(session), calls(slow), strict=True):
             assert np.abs(got - wanted).max() < 6e-2
 
@@ -86,6 +87,6 @@ def test_another_prompt_captures_nothing(session: Session) -> None:
 def test_a_language_model_in_blocks_gives_the_same(bundle: Path, row: Library, session: Session, blocks: int) -> None:
     whole = calls(session)
     assert main(["build", str(bundle), "--target", row.target, "--blocks", str(blocks)]) == 0
-    with Session.open(bundle, engine=row.name) as cut:
+    with Session.open(bundle, engine=EngineOptions(engine=row.name)) as cut:
         for got, wanted in zip(calls(cut), whole, strict=True):
             assert np.abs(got - wanted).max() < 6e-2

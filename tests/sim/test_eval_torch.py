@@ -17,6 +17,7 @@ from armside.eval_cases import Case
 from armside.eval_player import Player, Settings
 from armside.eval_torch import TorchPolicy, is_checkpoint, open_checkpoint, sha256_of
 from armside.make_bundle import ExportOptions, export_bundle
+from edge.engine import EngineOptions
 from edge.session import Session
 from policy_spec.errors import CheckpointError
 from tests.checkpoints import variant
@@ -54,7 +55,7 @@ def conditioned(micro: Path, folder: Path, kind: str) -> Path:
 def test_a_checkpoint_says_what_its_bundle_says(micro: Path, bundle: Path) -> None:
     assert is_checkpoint(micro) and not is_checkpoint(bundle)
     policy = open_checkpoint(micro, threads=1)
-    with Session.open(bundle, threads=1) as session:
+    with Session.open(bundle, engine=EngineOptions(1)) as session:
         assert policy.slots == session.slots and policy.tag.n_action_steps == session.tag.n_action_steps
         for salt in range(3):
             seen = observation(6, 2, salt)
