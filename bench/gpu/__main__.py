@@ -47,6 +47,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--compile", action="store_true", help="torch.compile the blocks that are captured")
     parser.add_argument("--think", action="store_true", help="MolmoThink's calls too")
     parser.add_argument("--changed", type=float, default=0.2, help="share of cells that change between pictures")
+    parser.add_argument("--released", type=Path, help="a folder with modeling_molmoact2.py; it is imported and run")
     parser.add_argument("--bundle", type=Path, help="a bundle of these shapes, for the TensorRT engines")
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers there")
@@ -69,7 +70,7 @@ def choices_of(args: argparse.Namespace) -> Choices:
             raise UsageError(sentence(f"--{word}", expected=f"{least} or more", got=value))
     if not 0 < args.changed <= 1:
         raise UsageError(sentence("--changed", expected="more than 0, at most 1", got=args.changed))
-    return Choices(device, DTYPES[dtype], args.rounds, args.compile)
+    return Choices(device, DTYPES[dtype], args.rounds, args.compile, args.released)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], str]:

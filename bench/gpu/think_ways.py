@@ -69,7 +69,7 @@ def thinking(workload: Workload, choices: Choices, share: float, progress: Progr
     progress("thinking: capturing")
     progress("thinking: checking")
     rows = think_bench.agree(expected, sides, checked, seen)
-    checks.refuse(rows, progress)
+    checks.refuse(rows, progress, choices.dtype == torch.float32)
     differ = think_bench.own_codes(sides, checked, seen)
     cells = len(checked) * spec.depth_codes
     if choices.dtype == torch.float32 and any(differ.values()):

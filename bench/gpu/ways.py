@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from bench.gpu import checks
 from bench.gpu.machine import memory_gb
 from bench.gpu.pieces import Pieces
 from bench.gpu.plain import Plain, PlainCall
+from bench.gpu.released import ReleasedCall, load, noise_of
 from bench.gpu.stages import Setup
 from bench.gpu.static_call import StaticCall
 from bench.gpu.timing import Progress, Times, device_times, interleaved, timed
@@ -27,6 +29,7 @@ from policy_spec.pipeline import Pipeline
 from train.model import MolmoAct2
 
 EAGER, FLOW_GRAPH, OURS, COMPILED = "eager", "flow graph", "ours", "ours, compiled"
+RELEASED, RELEASED_GRAPH = "released, eager", "released, flow graph"
 TRUTH_GB = 30.0  # free on the GPU, or the float32 truth is computed by the processor
 
 
@@ -38,6 +41,7 @@ class Choices:
     dtype: torch.dtype
     rounds: int
     compiled: bool
+    released: Path | None = None  # folder of the released modules
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +53,11 @@ class Result:
     stages: dict[str, dict[str, Times]] = field(default_factory=dict)  # of ours, each by itself
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rival(self) -> str:
+        """The flow graph alone: by the released modules where they ran."""
+        return RELEASED_GRAPH if RELEASED_GRAPH in self.times else FLOW_GRAPH
 
     @property
     def best(self) -> str:
@@ -81,6 +90,18 @@ def plain_ways(model: MolmoAct2, pipeline: Pipeline, choices: Choices) -> dict[s
     return {n: PlainCall(Plain(model, pipeline, choices.device, choices.dtype, g)) for n, g in names.items()}
 
 
+def released_ways(
+    workload: Workload, model: MolmoAct2, pipeline: Pipeline, choices: Choices
+) -> dict[str, ReleasedCall]:
+    """By the released modules, over the same weights; none where no folder was named."""
+    if choices.released is None:
+        return {}
+    names = {RELEASED: False, RELEASED_GRAPH: True}
+    plains = {n: Plain(model, pipeline, choices.device, choices.dtype, g) for n, g in names.items()}
+    made = load(choices.released, workload.json, plains[RELEASED])
+    return {name: ReleasedCall(plain, made) for name, plain in plains.items()}
+
+
 def our_ways(model: MolmoAct2, pipeline: Pipeline, choices: Choices) -> dict[str, StaticCall]:
     """As it is written and, where that was asked for, compiled."""
     return {
@@ -99,18 +120,20 @@ def continuous(workload: Workload, choices: Choices, progress: Progress) -> Resu
     on = drawn_on(workload, choices.device)
     progress(f"drawing {workload.asked.preset} on {on}, and the float32 truth")
     pipeline, model = workload.pipeline(), workload.model(on)
-    samples = checks.samples_of(pipeline, workload.observation(), TASKS)
+    noise = noise_of(pipeline, choices.device, choices.dtype) if choices.released else None
+    samples = checks.samples_of(pipeline, workload.observation(), TASKS, noise)
     truth = checks.truth_of(PlainCall(Plain(model, pipeline, on, torch.float32)), samples)
     model, memory = moved(model, choices), {}
     memory["weights"] = memory_gb(choices.device)
     ways: dict[str, Any] = plain_ways(model, pipeline, choices)
+    ways |= released_ways(workload, model, pipeline, choices)
     progress("checking the plain ways, capturing ours")
     ours = our_ways(model, pipeline, choices)
     memory["with buffers and folded weights"] = memory_gb(choices.device)
     ways |= ours
     result = Result(checks.check(ways, truth, samples), memory=memory)
     memory["after all ways ran"] = memory_gb(choices.device)
-    checks.refuse(result.checks, progress)
+    checks.refuse(result.checks, progress, choices.dtype == torch.float32)
     first = samples[0]
     calls = {name: timed(partial(call, first.prepared, first.noise)) for name, call in ways.items()}
     result.times = interleaved(calls, choices.rounds, progress)

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -70,6 +71,7 @@ class Workload:
     spec: PolicySpec
     tokenizer: Tokenizer
     tag: NormTag
+    json: dict[str, Any]  # config.json
 
     @classmethod
     def of(cls, asked: Asked) -> Workload:
@@ -87,7 +89,7 @@ class Workload:
             spec = PolicySpec.from_checkpoint(folder)
             tokenizer = spec.tokenizer(Path(folder) / "tokenizer.json")
         config = ModelConfig.from_dict(files["config.json"])
-        return cls(asked, config, spec, tokenizer, spec.tag(ROBOTS[ROBOT].tag))
+        return cls(asked, config, spec, tokenizer, spec.tag(ROBOTS[ROBOT].tag), files["config.json"])
 
     def pipeline(self, tasks: tuple[str, ...] = TASKS) -> Pipeline:
         """The host's half, its bracket the longest of the tasks' prompts, rounded up."""

@@ -94,9 +94,12 @@ def test_stages_agree_and_wrong_masks_are_seen(workload: Workload, made: Any) ->
     controls = [row for row in rows if row.control]
     assert len(controls) == 3 and all(row.relative > 10 * row.limit for row in controls)
     with pytest.raises(SessionError, match="causally only"):
-        checks.refuse([replace(controls[0], relative=0.0)], lambda _: None)
+        checks.refuse([replace(controls[0], relative=0.0)], lambda _: None, True)
+    said: list[str] = []
+    checks.refuse([replace(controls[0], relative=0.0)], said.append, False)
+    assert "not seen in half floats" in said[-1]
     with pytest.raises(SessionError, match="at most"):
-        checks.refuse([replace(rows[0], relative=1.0)], lambda _: None)
+        checks.refuse([replace(rows[0], relative=1.0)], lambda _: None, False)
 
 
 def test_a_weight_that_is_off_is_seen(workload: Workload, made: Any) -> None:
