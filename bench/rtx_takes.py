@@ -20,7 +20,7 @@ Profile = dict[str, list[list[int]]]
 
 def takes(path: str, profiles: list[Profile] | None = None, parse_only: bool = False) -> dict[str, Any]:
     """One graph: {"answer", "why", "parse_s", "build_s", "engine_bytes"}; 0 for what was not done."""
-    import tensorrt_rtx as trt
+    import tensorrt_rtx as trt  # type: ignore[import-not-found, unused-ignore]
 
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
     builder = trt.Builder(logger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -33,7 +34,7 @@ def graph(
     return ir.from_proto(helper.make_model(made, opset_imports=imports, ir_version=10))
 
 
-def one(kind: str, shape: Sequence[int | str] = (2, 8), dtype: int = T.FLOAT, **attributes: object) -> ir.Model:
+def one(kind: str, shape: Sequence[int | str] = (2, 8), dtype: int = T.FLOAT, **attributes: Any) -> ir.Model:
     """A single node of one input."""
     return graph([helper.make_node(kind, ["x"], ["y"], name="it", **attributes)], [value("x", shape, dtype)])
 
@@ -67,7 +68,7 @@ def quantized(scale: np.ndarray | None, zero: np.ndarray | None, zero_type: type
 
 def table(first: str) -> ir.Model:
     """An INT8 table: dequantized first, or looked up first."""
-    constants = {"t": np.ones((16, 8), np.int8), "s": np.full(16, 0.1, np.float32)}
+    constants: Arrays = {"t": np.ones((16, 8), np.int8), "s": np.full(16, 0.1, np.float32)}
     if first == "DequantizeLinear":
         nodes = [
             helper.make_node("DequantizeLinear", ["t", "s"], ["d"], axis=0),
@@ -128,7 +129,7 @@ def _normed(name: str, dtype: type, constants: Arrays) -> list[NodeProto]:
     ]
 
 
-def scatter(**attributes: object) -> ir.Model:
+def scatter(**attributes: Any) -> ir.Model:
     node = helper.make_node("ScatterND", ["x", "where", "rows"], ["y"], name="it", **attributes)
     return graph([node], [value("x", [4, 8]), value("rows", [1, 8])], {"where": np.array([[0]])})
 
