@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.gpu import __main__ as command
-from bench.gpu import checks, engines
+from bench.gpu import checks, engines, released
 from bench.gpu.pieces import Pieces
 from bench.gpu.plain import Plain, PlainCall
 from bench.gpu.stages import Setup
@@ -22,7 +22,7 @@ from bench.gpu.ways import Choices, moved
 from bench.gpu.weights import refuse_other_shapes
 from bench.gpu.workload import TASKS, Asked, Workload
 from policy_spec.compare import max_abs
-from policy_spec.errors import SessionError, SpecError
+from policy_spec.errors import SessionError, SpecError, UsageError
 from policy_spec.pipeline import Pipeline
 from train.presets import PRESETS
 
@@ -174,6 +174,11 @@ def test_engines_that_are_not_there_are_skipped_with_a_word(tmp_path: Path) -> N
     assert "skipped" in engines.measured(None, choices, said.append)
     one = engines.one(tmp_path / "no.bundle", "tensorrt", 1, said.append)
     assert "armside build" in one["skipped"] and "--target tensorrt" in engines.text({"tensorrt": one})
+
+
+def test_a_folder_without_the_released_modules_is_refused(tmp_path: Path, made: Any) -> None:
+    with pytest.raises(UsageError, match=r"modeling_molmoact2\.py"):
+        released.load(tmp_path, {}, made[2].plain)
 
 
 @pytest.mark.hardware
