@@ -35,9 +35,14 @@ class Captured:
         if self.device.type != "cuda":
             self.work()
             return
-        if self._graph is None:
-            self.capture()
+        self.ready()
         self._graph.replay()
+
+    @torch.no_grad()
+    def ready(self) -> None:
+        """Captures now what the first call would."""
+        if self.device.type == "cuda" and self._graph is None:
+            self.capture()
 
     def capture(self) -> None:
         """Warms up on a stream of its own and records one graph. A wait for the device inside the work fails here."""

@@ -89,6 +89,9 @@ class ThinkRun:
         head = torch.cat([table.detach()[start:stop] for start, stop in spans]).to(setup.dtype)
         self.passes = {size: Pass(setup, self.prompt, head, size) for size in SIZES}
         self.begin, self.end = Captured(self._begin, self.device), Captured(self._end, self.device)
+        self.graphs = (self.begin, self.end, *(one.graph for one in self.passes.values()))
+        for graph in self.graphs:  # no call is the first of its size
+            graph.ready()
         self.silent = np.zeros((1, 1, head.shape[0]), np.float32)  # nobody reads what follows the prompt itself
         self.context = dict.fromkeys(kv_names(spec.layers), NOTHING)
         self.runs = {"vision": self._vision, "llm": self._llm, "context": self._context}
@@ -108,7 +111,7 @@ class ThinkRun:
     @property
     def captures(self) -> int:
         """Graphs captured so far."""
-        return sum(g.captures for g in (self.begin, self.end, *(p.graph for p in self.passes.values())))
+        return sum(graph.captures for graph in self.graphs)
 
     def _vision(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         self.vision.load(feeds["patches"])

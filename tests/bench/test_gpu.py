@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from bench.gpu import __main__ as command
-from bench.gpu import checks, engines, released
+from bench.gpu import checks, engines, released, report
 from bench.gpu.pieces import Pieces
 from bench.gpu.plain import Plain, PlainCall
 from bench.gpu.stages import Setup
 from bench.gpu.static_call import StaticCall
-from bench.gpu.ways import Choices, moved
+from bench.gpu.timing import Times
+from bench.gpu.ways import Choices, Result, moved
 from bench.gpu.weights import refuse_other_shapes
 from bench.gpu.workload import TASKS, Asked, Workload
 from policy_spec.compare import max_abs
@@ -161,10 +162,16 @@ def test_the_command_writes_its_table_and_json(tmp_path: Any, capsys: Any, monke
     data, shown = json.loads(out.read_text()), capsys.readouterr().out
     assert data["asked"]["cameras"] == 1 and data["asked"]["dtype"] == "float32"
     assert data["machine"]["torch"] == torch.__version__ and "TensorRT: not run" in shown
-    assert [aim["unit"] for aim in data["aims"]] == ["ms", "x"]
+    assert [(aim["unit"], aim["met"]) for aim in data["aims"]] == [("ms", None), ("x", None)]
     assert all(row["right"] for row in data["checks"]) and "| ours |" in shown
     assert set(data["ms"]) == {"eager", "flow graph", "ours"}
     assert set(data["stages_ms"]["ours"]) == {"vision", "prompt", "context", "flow"}
+    monkeypatch.setitem(data["asked"], "preset", "molmoact2-full")
+    slow = Result([], {name: Times(50.0, 50.0, 50.0, 1) for name in data["ms"]})
+    facts = {"asked": {**data["asked"], "cameras": 2, "horizon": 10}, "machine": {"device": "cuda"}}
+    assert [aim["met"] for aim in report.aims(facts, slow, None)] == [False, False]
+    slow.times |= {"ours, compiled": Times(10.0, 10.0, 10.0, 1)}
+    assert [aim["met"] for aim in report.aims(facts, slow, None)] == [True, True]
     monkeypatch.setattr("sys.argv", ["gpu", "--preset", "small", "--cameras", "0"])
     assert command.main() == 1
 
