@@ -9,6 +9,7 @@ from PIL import Image
 
 from policy_spec.compare import max_abs
 from policy_spec.masks import IMAGE_ATTENTION, prompt_mask
+from train.model.attention import attend
 from train.model.gate import apply_gates, gates
 from train.model.llm import attention_bias
 from train.model.vit import positions
@@ -60,3 +61,13 @@ def test_only_depth_tokens_are_scaled() -> None:
     for got, plain in ((k, context[0][0]), (v, context[0][1])):
         assert torch.equal(got[:, :, 2], 0.25 * plain[:, :, 2])
         assert torch.equal(got[:, :, :2], plain[:, :, :2]) and torch.equal(got[:, :, 3], plain[:, :, 3])
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_a_row_of_which_everything_is_hidden_is_still_a_number(half: torch.dtype) -> None:
+    """A row of text has no chunk: all its steps are hidden. The mask's own lowest number is -inf in half floats."""
+    q, k, v = torch.randn(3, 2, 1, 4, 8).to(half).unbind()
+    hidden = torch.full((2, 1, 1, 4), torch.finfo(torch.float32).min)
+    assert torch.isfinite(attend(q, k, v, hidden)).all()
+    straight = (q @ k.transpose(-1, -2) + hidden.to(half)).softmax(-1) @ v
+    assert straight.isnan().all()

@@ -14,7 +14,8 @@ from torch import Tensor
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(d) + mask) v. mask: additive of any float type, or bool (True: may see)."""
     if mask is not None and mask.dtype != torch.bool:
-        mask = mask.to(q.dtype)
+        # The lowest float32 is -inf in bfloat16, and a row of which everything is hidden would be no number.
+        mask = mask.clamp(min=torch.finfo(q.dtype).min).to(q.dtype)
     if q.device.type == "cpu" and (torch.is_autocast_enabled("cpu") or q.dtype in (torch.bfloat16, torch.float16)):
         return _plain(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -25,5 +26,5 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None and mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     elif mask is not None:
-        scores = scores + mask.to(scores.dtype)
+        scores = scores + mask.clamp(min=torch.finfo(scores.dtype).min).to(scores.dtype)
     return scores.softmax(-1) @ v
