@@ -11,8 +11,10 @@ from policy_spec.errors import SessionError, UsageError, sentence
 if TYPE_CHECKING:
     from edge.checks import Proof
     from edge.trt.device import Gpu
+    from edge.trt.key import Place
     from edge.trt.libraries import Library
     from edge.trt.make import Asked
+    from edge.trt.plan import BuildPlan
     from policy_spec.bundle import Bundle
 
 
@@ -92,8 +94,22 @@ def what_is_asked(bundle: Bundle, args: argparse.Namespace, gpu: Gpu | None) -> 
     if ahead:
         ahead_of(row, capability)
     place = place_of(row, gpu, capability)
-    plan = plan_build(bundle, free_bytes(None if ahead or gpu is None else gpu.free), args.blocks)
-    return Asked(row, place, plan, folder_of(bundle.path, place, args.out), ahead)
+    free, folder = free_bytes(None if ahead or gpu is None else gpu.free), folder_of(bundle.path, place, args.out)
+    plan = kept_plan(bundle, folder, place, free) if not args.blocks else None
+    return Asked(row, place, plan or plan_build(bundle, free, args.blocks), folder, ahead)
+
+
+def kept_plan(bundle: Bundle, folder: Path, place: Place, free: int) -> BuildPlan | None:
+    """The plan by which a language model that is ready was cut: it stays, however much memory is free today."""
+    from edge.trt.plan import SPLIT, plan_build
+    from edge.trt.store import blocks_of, find
+
+    blocks = blocks_of(folder)
+    if not 0 < blocks <= bundle.spec.layers:
+        return None
+    plan = plan_build(bundle, free, blocks)
+    ready = all(engine.ready for engine in find(folder, plan, place) if engine.row.graph == SPLIT)
+    return plan if ready else None
 
 
 def which(target: str | None, capability: str | None, dry: bool) -> Library:

@@ -60,6 +60,27 @@ def test_a_dry_run_says_what_would_be_built_anywhere(made: Path, capsys: pytest.
     assert not list(made.glob("*.engines"))  # nothing was written
 
 
+def test_a_language_model_that_is_ready_is_not_cut_anew(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge.trt.key import Key, Place
+    from edge.trt.libraries import library, version_of
+    from edge.trt.plan import plan_build
+    from edge.trt.store import folder_of, write_engine
+    from policy_spec.bundle import open_bundle
+
+    path, row = made / "plain.bundle", library("rtx")
+    bundle, place = open_bundle(path), Place(row.name, version_of(row), "8.6", 0, row.flags)
+    words = [str(path), "--dry-run", *AHEAD, "--out", str(tmp_path)]
+    for engine in plan_build(bundle, 1 << 40, 2).rows:
+        write_engine(folder_of(path, place, tmp_path) / f"{engine.name}.engine", b"x" * 9, Key.of(engine, place))
+    rows = facts(capsys, *words)["engines"]
+    assert [row["name"] for row in rows] == ["vision", "llm-0", "llm-1", "flow"] and not any(r["why"] for r in rows)
+    assert len(facts(capsys, *words, "--blocks", "1")["engines"]) == 3  # the control: another cut that is asked for
+    (folder_of(path, place, tmp_path) / "llm-1.engine").unlink()
+    assert len(facts(capsys, *words)["engines"]) == 3  # not whole: cut as memory has it
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
