@@ -7,7 +7,7 @@ prompts, images or policies.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,11 @@ class Graph:
     inputs: dict[str, TensorInfo]  # that somebody feeds
     outputs: dict[str, TensorInfo]  # that somebody is given
     tensors: tuple[TensorInfo, ...]  # caches too, what is between blocks not
+    cached: bool  # it reads a cache, so that a run differs by which of the two buffers holds it
 
-    def profile(self, tokens: int) -> int:
-        """The profile that takes so many tokens, -1 where none does."""
-        fit = (number for number, p in enumerate(self.profiles) if p.tokens[0] <= tokens <= p.tokens[2])
+    def profile(self, tokens: int, rows: int) -> int:
+        """The first profile that takes so many of both, -1 where none does. A bracket may be as long as a pass."""
+        fit = (number for number, p in enumerate(self.profiles) if p.takes(tokens, rows))
         return next(fit, -1) if self.profiles else 0
 
 
@@ -54,9 +55,18 @@ class TrtEngine:
 
     pass_sizes = PASS_SIZES
 
-    def __init__(self, parts: Sequence[Part], wanted: Mapping[str, Wanted], device: Device, name: str) -> None:
-        """parts: in the order in which they run. wanted: what the bundle says of each graph."""
-        self.name = name
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        wanted: Mapping[str, Wanted],
+        device: Device,
+        name: str,
+        keep: Callable[[], None] = lambda: None,
+    ) -> None:
+        """parts: in the order in which they run. wanted: what the bundle says of each graph. keep: called when all that
+        ran is compiled, before it is gone.
+        """
+        self.name, self._keep = name, keep
         self._device = device
         self._pool = Pool(device, _most(wanted))
         self._captured = Captured(device)
@@ -82,10 +92,11 @@ class TrtEngine:
         made = self._graphs[graph]
         sizes = self._feed(graph, made, feeds)
         parity = self._pool.parity
-        profile = made.profile(sizes[0])
+        profile = made.profile(*sizes)
         if profile < 0:
-            raise SessionError(sentence(f"graph {graph}: tokens of a run", got=sizes[0], do="build the engines again"))
-        kind = (graph, sizes, parity)
+            what = f"graph {graph}: tokens and rows of a run"
+            raise SessionError(sentence(what, got=f"{sizes[0]} and {sizes[1]}", do="build the engines again"))
+        kind = (graph, sizes, parity if made.cached else 0)
         if self._is_captured(made, profile, sizes):
             contexts = self._ready(kind, made, profile, sizes)
             self._captured.run(kind, lambda: _enqueue(contexts))
@@ -127,13 +138,14 @@ class TrtEngine:
         self._pool.forget()
 
     def warm(self) -> None:
-        """Runs and captures every pass that will come, over zeros: the first real one waits for nothing."""
+        """Runs and captures, over zeros, all that differs from call to call: passes, and who reads a cache. The others
+        are captured by the golden's call.
+        """
         for graph, made in self._graphs.items():
-            for profile in made.profiles:
-                for tokens in sorted({min(max(size, profile.tokens[0]), profile.tokens[2]) for size in PASS_SIZES}):
-                    for rows in sorted({1, min(tokens, profile.rows[2])}):
-                        for _ in range(2):  # a cache's two buffers
-                            self.run(graph, self._zeros(made, (tokens, rows)))
+            for sizes in _passes(made):
+                for parity in (0, 1):  # a cache's two buffers
+                    self._pool.parity = parity
+                    self.run(graph, self._zeros(made, sizes))
         self.forget()
 
     def _zeros(self, made: Graph, sizes: tuple[int, int]) -> dict[str, Array]:
@@ -151,10 +163,14 @@ class TrtEngine:
         return self._captured.captures
 
     def close(self) -> None:
-        self._contexts.clear()
-        self._captured.launches.clear()
-        self._graphs.clear()
-        self._device.close()
+        keep, self._keep = self._keep, lambda: None
+        try:
+            keep()
+        finally:
+            self._contexts.clear()
+            self._captured.launches.clear()
+            self._graphs.clear()
+            self._device.close()
 
     def _feed(self, graph: str, made: Graph, feeds: Mapping[str, Array]) -> tuple[int, int]:
         """Copies what is not on the GPU yet. Gives the tokens and rows of this run, 0 where all sides are fixed."""
@@ -168,7 +184,8 @@ class TrtEngine:
             shape = np.shape(value) if not isinstance(value, OnDevice) else value.shape
             if DYNAMIC in info.shape and len(shape) == len(info.shape):
                 size = shape[info.shape.index(DYNAMIC)]
-                tokens, rows = (tokens, size) if name in ROWS else (size, rows)
+                # The first of each counts: those after it must be as long.
+                tokens, rows = (tokens, rows or size) if name in ROWS else (tokens or size, rows)
             expected = _sized(info, (tokens, rows))
             if shape != expected:
                 raise SessionError(
@@ -259,7 +276,19 @@ def _graph(parts: Sequence[Part], wanted: Wanted) -> Graph:
     taken = {info.name for part in parts for info in part.inputs}
     outputs = {i.name: i for part in parts for i in part.outputs if i.name not in taken}
     public = [{n: i for n, i in side.items() if not n.startswith(CACHE)} for side in (inputs, outputs)]
-    return Graph(tuple(parts), wanted.profiles, public[0], public[1], (*inputs.values(), *outputs.values()))
+    cached = any(name.startswith(CACHE) for name in inputs)
+    return Graph(tuple(parts), wanted.profiles, public[0], public[1], (*inputs.values(), *outputs.values()), cached)
+
+
+def _passes(made: Graph) -> list[tuple[int, int]]:
+    """Tokens and rows of all runs to warm: of each profile; of fixed shapes where a cache is read."""
+    if not made.profiles:
+        return [(0, 0)] if made.cached else []
+    found = []
+    for profile in made.profiles:
+        for tokens in sorted({min(max(size, profile.tokens[0]), profile.tokens[2]) for size in PASS_SIZES}):
+            found += [(tokens, rows) for rows in sorted({1, min(tokens, profile.rows[2])})]
+    return found
 
 
 def _most(wanted: Mapping[str, Wanted]) -> tuple[int, int]:

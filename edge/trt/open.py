@@ -72,9 +72,8 @@ def open_engines(bundle: Bundle, row: Library, out: Path | None = None) -> TrtEn
         parts = [runtime.open(engine.row.graph, engine.path) for engine in found]
         gpu = device.gpu
         name = f"{row.name} {trt.__version__}, {gpu.name} (sm_{gpu.capability.replace('.', '')}), {gpu.driver}"
-        made = TrtEngine(parts, wanted_of(bundle), device, name)
+        made = TrtEngine(parts, wanted_of(bundle), device, name, runtime.keep)  # what the golden's call compiles too
         made.warm()
-        runtime.keep()
     except BaseException:
         device.close()
         raise

@@ -33,6 +33,10 @@ class Profile:
     tokens: tuple[int, int, int]
     rows: tuple[int, int, int]
 
+    def takes(self, tokens: int, rows: int) -> bool:
+        """Whether a run of so many is one of its."""
+        return self.tokens[0] <= tokens <= self.tokens[2] and self.rows[0] <= rows <= self.rows[2]
+
     def shapes(self, tensor: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Least, usual and most shape of an input."""
         sides = self.rows if tensor in ROWS else self.tokens
