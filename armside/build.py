@@ -94,7 +94,7 @@ def what_is_asked(bundle: Bundle, args: argparse.Namespace, gpu: Gpu | None) -> 
     if ahead:
         ahead_of(row, capability)
     place = place_of(row, gpu, capability)
-    free, folder = free_bytes(None if ahead or gpu is None else gpu.free), folder_of(bundle.path, place, args.out)
+    free, folder = free_bytes(None if ahead else gpu), folder_of(bundle.path, place, args.out)
     plan = kept_plan(bundle, folder, place, free) if not args.blocks else None
     return Asked(row, place, plan or plan_build(bundle, free, args.blocks), folder, ahead)
 
@@ -133,12 +133,17 @@ def which(target: str | None, capability: str | None, dry: bool) -> Library:
 
 
 def refuse_elsewhere(asked: Asked, gpu: Gpu | None) -> None:
-    """Raises SessionError where there is nothing to build for."""
+    """Raises SessionError where there is nothing to build for, with what CUDA said."""
     if gpu is None and not asked.ahead:
+        from edge.trt.cuda import first_gpu
+
         ahead = asked.library.ahead
         do = f"name one: --capability {' or '.join(ahead)}" if ahead else "run armside build where the GPU is"
         what = f"{asked.library.name} builds for the GPU of this computer, and there is none that CUDA can use"
-        raise SessionError(sentence(what, expected="a GPU, its driver and cuda-python", do=do))
+        try:
+            first_gpu()
+        except SessionError as error:
+            raise SessionError(sentence(what, expected="GPU, driver, cuda-python", got=error, do=do)) from error
 
 
 def proved(bundle: Bundle, asked: Asked, out: Path | None) -> Proof:

@@ -48,10 +48,7 @@ def build_engine(job: Job, row: EngineRow, onnx: Path, timings: bytes, tell: Tel
         keep_block(network, row.block)
     config = configure(job, builder, row)
     add_profiles(builder, config, network, row)
-    cache = config.create_timing_cache(timings) if job.library.timing_cache else None
-    if cache is not None and not config.set_timing_cache(cache, False):  # of another GPU or version
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
+    cache = timing_cache(config, timings) if job.library.timing_cache else None
     config.progress_monitor = make_monitor(trt, job.stop, tell)
     engine = builder.build_serialized_network(network, config)
     if job.stop.is_set():
@@ -81,6 +78,17 @@ def configure(job: Job, builder: Any, row: EngineRow) -> Any:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
     return config
+
+
+def timing_cache(config: Any, kept: bytes) -> Any:
+    """The cache that the builder reads and adds to: an empty one where the kept one is damaged, or of another GPU or
+    version; None where the builder takes none.
+    """
+    for timings in (kept, b""):
+        cache = config.create_timing_cache(timings)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+    return None
 
 
 def add_profiles(builder: Any, config: Any, network: Any, row: EngineRow) -> None:

@@ -81,8 +81,10 @@ class CudaDevice:
         self._call("cudaStreamSynchronize", self.stream)
 
     def close(self) -> None:
-        """In the order in which things hang on each other; errors no longer matter to anybody."""
+        """In the order in which things hang on each other; errors matter to nobody any more. A second time is none."""
         rt = self._rt
+        if self.stream is None:
+            return
         rt.cudaStreamSynchronize(self.stream)
         for graph in self._graphs:
             rt.cudaGraphExecDestroy(graph)
@@ -91,7 +93,7 @@ class CudaDevice:
         for address in self._pinned:
             rt.cudaFreeHost(address)
         rt.cudaStreamDestroy(self.stream)
-        self._graphs, self._memory, self._pinned = [], [], []
+        self._graphs, self._memory, self._pinned, self.stream = [], [], [], None
 
     def _call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         return call(self._rt, name, *arguments)
@@ -99,7 +101,10 @@ class CudaDevice:
 
 def call(rt: Any, name: str, *arguments: Any) -> tuple[Any, ...]:
     """One function of the CUDA runtime: what it gives, without the error code. Raises SessionError by that code."""
-    code, *results = getattr(rt, name)(*arguments)
+    try:
+        code, *results = getattr(rt, name)(*arguments)
+    except RuntimeError as error:  # bindings up to 12.8 raise where there is no driver
+        raise SessionError(sentence(f"the GPU failed ({name})", got=error, do="run armside doctor")) from error
     if code != rt.cudaError_t.cudaSuccess:
         text = rt.cudaGetErrorString(code)[1]
         said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
@@ -124,8 +129,8 @@ def gpu_facts(rt: Any, number: int = 0) -> Gpu:
     (properties,) = call(rt, "cudaGetDeviceProperties", number)
     free = int(call(rt, "cudaMemGetInfo")[0])
     name = properties.name.decode(errors="replace").strip("\0 ")
-    count = attribute("cudaDevAttrMultiProcessorCount")
-    return Gpu(name, capability, count, free, f"CUDA {driver // 1000}.{driver % 1000 // 10}")
+    count, integrated = attribute("cudaDevAttrMultiProcessorCount"), bool(attribute("cudaDevAttrIntegrated"))
+    return Gpu(name, capability, count, free, f"CUDA {driver // 1000}.{driver % 1000 // 10}", integrated)
 
 
 def open_runtime() -> Any:
@@ -139,20 +144,28 @@ def open_runtime() -> Any:
 def find_gpu() -> Gpu | None:
     """The first GPU, None where there is none that CUDA can use, or no cuda-python."""
     try:
-        rt = open_runtime()
-        (count,) = call(rt, "cudaGetDeviceCount")
-        return gpu_facts(rt) if count else None
+        return first_gpu()
     except SessionError:
         return None
 
 
+def first_gpu() -> Gpu:
+    """Raises SessionError: no cuda-python, no driver, no GPU."""
+    return gpu_facts(_with_gpu())
+
+
 def open_device(number: int = 0) -> CudaDevice:
-    """Raises SessionError: no cuda-python, no GPU."""
+    """Raises SessionError: no cuda-python, no driver, no GPU."""
+    return CudaDevice(_with_gpu(), number)
+
+
+def _with_gpu() -> Any:
+    """The runtime, once it has found a GPU."""
     rt = open_runtime()
     (count,) = call(rt, "cudaGetDeviceCount")
     if not count:
         raise SessionError(sentence("no GPU", expected="one that CUDA can use", do="run armside doctor"))
-    return CudaDevice(rt, number)
+    return rt
 
 
 def _address(place: int | Array) -> int:

@@ -26,6 +26,7 @@ class Gpu:
     multiprocessors: int
     free: int  # bytes
     driver: str
+    integrated: bool = False  # its memory is the computer's, and `free` leaves out what caches of files would give up
 
 
 class Device(Protocol):

@@ -80,6 +80,11 @@ class Runtime:
         return Part(graph, infos[True], infos[False], self._maker(engine, path.stem))
 
     def _info(self, engine: Any, name: str) -> TensorInfo:
+        """Raises SessionError for what our buffers cannot be: another type, or values that the host must hold because
+        shapes hang on them.
+        """
+        if engine.get_tensor_location(name) != self.trt.TensorLocation.DEVICE:
+            raise SessionError(sentence(f"place of {name}", expected="the GPU", got="the host", do="report this graph"))
         dtype = engine.get_tensor_dtype(name).name
         if dtype not in DTYPES:
             raise SessionError(sentence(f"type of {name}", expected=", ".join(DTYPES), got=dtype))
@@ -123,10 +128,6 @@ class Runtime:
 
     def keep(self) -> None:
         """Keeps the kernels that were compiled, for the next start."""
-        if self._kernels is not None:
-            write_cache(self.folder / KERNELS, bytes(self._kernels.serialize()))
-
-    def close(self) -> None:
-        """After all contexts are gone."""
-        self._engines.clear()
-        self._kernels = self._runtime = None
+        kernels = None if self._kernels is None else self._kernels.serialize()
+        if kernels is not None:  # after a failure of the GPU there may be none
+            write_cache(self.folder / KERNELS, bytes(kernels))

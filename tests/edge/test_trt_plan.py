@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.trt.cuda import call
+from edge.trt.device import Gpu
 from edge.trt.key import ANY, Key, Place, read, stale
 from edge.trt.libraries import LIBRARIES, ahead_of, library, open_library
-from edge.trt.memory import available_of
-from edge.trt.plan import BuildPlan, plan_build
+from edge.trt.memory import available_of, free_bytes
+from edge.trt.plan import BuildPlan, Profile, plan_build
 from edge.trt.store import blocks_of, find, remove_others, root_of, write_cache, write_engine
 from policy_spec.bundle import Bundle, open_bundle
 from policy_spec.errors import SessionError, UsageError
@@ -36,6 +38,12 @@ def test_a_row_for_each_graph_in_the_order_of_a_call(bundle: Path, thinking: Pat
     assert (passes.tokens[0], passes.tokens[2], passes.rows[2]) == (1, 128, 128)
     assert passes.shapes("input_ids", (1, -1)) == ((1, 1), (1, 16), (1, 128))
     assert prompt.shapes("logits", (1, -1, 7)) == ((1, 1, 7),) * 3
+
+
+def test_a_bracket_may_be_as_long_as_a_pass() -> None:
+    prompt, passes = Profile("prompt", (64,) * 3, (1,) * 3), Profile("passes", (1, 16, 128), (1, 16, 128))
+    assert prompt.takes(64, 1) and not prompt.takes(64, 64) and not prompt.takes(63, 1)
+    assert passes.takes(64, 64) and passes.takes(128, 1) and not passes.takes(129, 1)
 
 
 def test_the_language_model_is_cut_where_it_would_not_fit(bundle: Path) -> None:
@@ -156,3 +164,20 @@ def test_free_memory_is_what_linux_says() -> None:
     assert available_of("MemTotal: 9 kB\nMemAvailable:    2048 kB\n") == 2 << 20
     with pytest.raises(SessionError, match="MemAvailable"):
         available_of("MemTotal: 9 kB\n")
+
+
+def test_the_free_memory_of_a_gpu_counts_where_it_has_its_own() -> None:
+    card = Gpu("card", "8.6", 16, 5, "CUDA 12.6")
+    assert free_bytes(card) == 5  # less than any computer has
+    assert free_bytes(dataclasses.replace(card, integrated=True)) > 1 << 20  # caches of files are no bytes of a GPU
+    assert free_bytes() > 1 << 20
+
+
+def test_bindings_that_raise_without_a_driver_are_an_error_of_ours() -> None:
+    class Bindings:
+        @staticmethod
+        def cudaGetDeviceCount() -> None:
+            raise RuntimeError("Failed to dlopen libcuda.so.1")
+
+    with pytest.raises(SessionError, match=r"the GPU failed \(cudaGetDeviceCount\); got: Failed to dlopen"):
+        call(Bindings, "cudaGetDeviceCount")
