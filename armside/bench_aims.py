@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 FULL_LAYERS = 36  # of the language model, at the released size
 CALL, RATIO = "call", "think / plain"
+LEAST_CHANGED = 0.19  # the ratio's aim is set for 20 % of the cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Subject:
     precision: str
     layers: int
     cameras: int
+    changed: float = 0.0  # share of the cells, measured; of thinking
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +61,5 @@ def judge(subject: Subject, measured: dict[str, float]) -> list[Judgement]:
     return [
         Judgement(aim.what, aim.most, aim.stretch, measured[aim.what], measured[aim.what] <= aim.most)
         for aim in fits
-        if aim.what in measured
+        if aim.what in measured and (aim.what != RATIO or subject.changed >= LEAST_CHANGED)
     ]

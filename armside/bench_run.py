@@ -141,11 +141,13 @@ def result(
     manifest, spec, ready = session.bundle.manifest, session.bundle.spec, session.ready
     board = watch.result()
     calls = {name: side_result(sides[name], samples) for name, samples in kept.items()}
-    whole = next(iter(calls.values()))["ms"][WHOLE]["p50"]
+    first = next(iter(calls.values()))
+    whole = first["ms"][WHOLE]["p50"]
     measured = {CALL: whole} if manifest.mode == "continuous" else {}
     if PLAIN in calls:
         measured[RATIO] = whole / calls[PLAIN]["ms"][WHOLE]["p50"]
-    subject = Subject(watch.before.model, manifest.precision, spec.layers, manifest.cameras)
+    changed = first.get("changed", 0.0)
+    subject = Subject(watch.before.model, manifest.precision, spec.layers, manifest.cameras, changed)
     return {
         "format": FORMAT,
         "kind": "armside bench",

@@ -38,6 +38,7 @@ def accelerator_checks(machine: Machine) -> Iterator[Check]:
     yield from power_checks(machine, board)
     yield from clock_checks(board)
     yield from tensorrt_checks(machine, release)
+    yield cuda_check(machine, release.line if release else None)
 
 
 def driver_check(machine: Machine) -> Check:
@@ -140,6 +141,20 @@ def tensorrt_checks(machine: Machine, release: Release | None) -> Iterator[Check
     if not library.is_file() or not library.stat().st_size:
         do = "if `python -c 'import tensorrt'` fails: sudo apt-get install nvidia-l4t-dla-compiler && sudo ldconfig"
         yield Check(GROUP, "libnvdla_compiler", NOTE, "absent, and TensorRT may need it to load", do)
+
+
+def cuda_check(machine: Machine, line: Line | None) -> Check:
+    """CUDA from Python, without which no engine runs; its first number must be the driver's."""
+    found = machine.installed.get("cuda-bindings") or machine.installed.get("cuda-python", "")
+    do = "pip install cuda-python, of the driver's CUDA"
+    if line is not None:
+        major = int(line.cuda.partition(".")[0])
+        do = f"pip install 'cuda-python>={line.cuda},<{major + 1}'"
+        if found and found.partition(".")[0] != str(major):
+            return Check(GROUP, "cuda-python", NOTE, f"{found}, and the driver here is of CUDA {line.cuda}", do)
+    if not found:
+        return Check(GROUP, "cuda-python", NOTE, "not installed: TensorRT's engines cannot run", do)
+    return Check(GROUP, "cuda-python", OK, found)
 
 
 def _query(root: Path) -> Callable[[], str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -106,10 +107,11 @@ def test_clocks_and_modes_before_and_after(nano: Path, tmp_path: Path) -> None:
 
 
 def test_a_board_that_is_not_the_one_of_an_aim_is_not_judged() -> None:
-    agx = Subject("NVIDIA Jetson AGX Orin Developer Kit", "int8", 36, 2)
+    agx = Subject("NVIDIA Jetson AGX Orin Developer Kit", "int8", 36, 2, changed=0.2)
     assert [j.met for j in judge(agx, {CALL: 299.0})] == [True]
     assert [(j.met, j.aim, j.stretch) for j in judge(agx, {CALL: 301.0})] == [(False, 300.0, 250.0)]
     assert [j.met for j in judge(agx, {CALL: 200.0, RATIO: 1.7})] == [True, False]
+    assert judge(replace(agx, changed=0.05), {RATIO: 1.0}) == []  # an easier question
     nano = Subject("NVIDIA Jetson Orin Nano Developer Kit Super", "int4", 36, 2)
     assert [j.aim for j in judge(nano, {CALL: 900.0})] == [1000.0]
     for other in (

@@ -37,10 +37,13 @@ def test_a_nano_that_could_be_faster(tmp_path: Path) -> None:
     assert found["CPU clocks"].state == NOTE and found["CPU clocks"].text == "0 of 1 cores locked, up to 1344 MHz"
     assert "this Python does not see it" in found["TensorRT"].text and "--system-site-packages" in found["TensorRT"].do
     assert "nvidia-l4t-dla-compiler" in found["libnvdla_compiler"].do
+    assert found["cuda-python"].state == NOTE and "'cuda-python>=12.6,<13'" in found["cuda-python"].do
+    newer = checks(tmp_path, ORIN_NANO, **{"cuda-bindings": "13.4.4"})["cuda-python"]
+    assert newer.state == NOTE and newer.text == "13.4.4, and the driver here is of CUDA 12.6"
 
 
 def test_an_agx_that_is_ready(tmp_path: Path) -> None:
-    found = checks(tmp_path, AGX_ORIN, tensorrt="10.16.2.10")
+    found = checks(tmp_path, AGX_ORIN, tensorrt="10.16.2.10", **{"cuda-python": "13.4.4"})
     states = {name: check.state for name, check in found.items() if name != "python of JetPack"}
     assert set(states.values()) == {OK}, found
     assert found["TensorRT"].text == "10.16.2.10, of JetPack 7.2"
