@@ -12,6 +12,7 @@ from bench.gpu.ways import Result
 
 # The aims, for the full size with 2 cameras and a horizon of 10 on a data-centre GPU.
 CALL_MS, TIMES_FASTER, THINK_MS = 40.0, 4.0, 100.0
+LEAST_CHANGED = 0.15  # of the cells: Think's aim is set for 20 %, and a clip's share is about that
 SET_FOR = ("molmoact2-full", 2, 10)  # preset, cameras, horizon
 
 
@@ -30,7 +31,8 @@ def aims(facts: dict[str, Any], result: Result, thought: ThinkResult | None) -> 
     ]
     for line in thought.best if thought else ():
         aim = f"Think, {line.changed:.0%} of the cells changed, {line.codes} codes, in at most {THINK_MS:.0f} ms"
-        out.append({"aim": aim, "got": line.ms.p50, "unit": "ms", "met": line.ms.p50 <= THINK_MS})
+        met = line.ms.p50 <= THINK_MS if line.changed >= LEAST_CHANGED else None
+        out.append({"aim": aim, "got": line.ms.p50, "unit": "ms", "met": met})
     asked = facts["asked"]
     same = (asked["preset"], asked["cameras"], asked["horizon"]) == SET_FOR and facts["machine"]["device"] == "cuda"
     return out if same else [{**aim, "met": None} for aim in out]
@@ -97,5 +99,5 @@ def _stages(result: Result) -> list[str]:
 
 
 def _aim(aim: dict[str, Any]) -> str:
-    word = {True: "met", False: "NOT met", None: "not judged: the aims are the full size's on a GPU"}[aim["met"]]
+    word = {True: "met", False: "NOT met", None: "not judged: the aims are for other runs (docs/gpu.md)"}[aim["met"]]
     return f"- {aim['aim']}: {aim['got']:.1f} {aim['unit']}, {word}"

@@ -18,6 +18,8 @@ from bench.gpu.pieces import Pieces
 from bench.gpu.plain import Plain, PlainCall
 from bench.gpu.stages import Setup
 from bench.gpu.static_call import StaticCall
+from bench.gpu.think_bench import Line
+from bench.gpu.think_ways import ThinkResult
 from bench.gpu.timing import Times
 from bench.gpu.ways import Choices, Result, moved
 from bench.gpu.weights import refuse_other_shapes
@@ -172,6 +174,9 @@ def test_the_command_writes_its_table_and_json(tmp_path: Any, capsys: Any, monke
     assert [aim["met"] for aim in report.aims(facts, slow, None)] == [False, False]
     slow.times |= {"ours, compiled": Times(10.0, 10.0, 10.0, 1)}
     assert [aim["met"] for aim in report.aims(facts, slow, None)] == [True, True]
+    lines = [Line("unguessed", "ours", share, 9.0, Times(90.0, 90.0, 90.0, 1), 1.0) for share in (0.2, 0.05)]
+    thoughts = [ThinkResult([], {}, 0, [line]) for line in lines]
+    assert [report.aims(facts, slow, thought)[2]["met"] for thought in thoughts] == [True, None]
     monkeypatch.setattr("sys.argv", ["gpu", "--preset", "small", "--cameras", "0"])
     assert command.main() == 1
 
