@@ -28,20 +28,23 @@ DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "uint16", "INT32": "int
 class TrtContext:
     """See device.Context."""
 
-    def __init__(self, context: Any, what: str, stream: int) -> None:
-        self._context, self._what, self._stream = context, what, stream
+    def __init__(self, context: Any, what: str, stream: int, why: Callable[[], str]) -> None:
+        """why: what the library said last."""
+        self._context, self._what, self._stream, self._why = context, what, stream, why
 
     def address(self, name: str, address: int) -> None:
         if not self._context.set_tensor_address(name, address):
-            raise SessionError(sentence(f"{self._what} does not take the address of {name}", got=hex(address)))
+            what = f"{self._what} does not take the address {address:#x} of {name}"
+            raise SessionError(sentence(what, got=self._why()))
 
     def shape(self, name: str, shape: tuple[int, ...]) -> None:
         if not self._context.set_input_shape(name, shape):
-            raise SessionError(sentence(f"{self._what}: shape of {name}", got=list(shape), do="build the engine again"))
+            what = f"{self._what} does not take {name} of shape {list(shape)}"
+            raise SessionError(sentence(what, got=self._why(), do="build the engine again"))
 
     def enqueue(self) -> None:
         if not self._context.execute_async_v3(self._stream):
-            raise SessionError(sentence(f"{self._what} failed while running", do="run armside doctor"))
+            raise SessionError(sentence(f"{self._what} failed while running", got=self._why(), do="run armside doctor"))
 
 
 @dataclass(slots=True, eq=False)
@@ -67,8 +70,7 @@ class Runtime:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             engine = self._runtime.deserialize_cuda_engine(data)  # read once: a copy would be gigabytes
         if engine is None:
-            got = "; ".join(self._logger.said[-2:]) or "no reason given"
-            raise SessionError(sentence(f"{path} cannot be opened", got=got, do="armside build --fresh BUNDLE"))
+            raise SessionError(sentence(f"{path} cannot be opened", got=self.why(), do="armside build --fresh BUNDLE"))
         self._engines.append(engine)
         size = int(engine.device_memory_size_v2)
         if size > self._scratch[1]:
@@ -92,16 +94,25 @@ class Runtime:
 
     def _maker(self, engine: Any, what: str) -> Callable[[int], Context]:
         def make(profile: int) -> Context:
-            context = self._context(engine)
-            stream = int(self.device.stream)
-            if not context.set_optimization_profile_async(profile, stream):
-                raise SessionError(sentence(f"{what}: profile {profile}", do="build the engine again"))
+            context, stream = self._context(engine), int(self.device.stream)
+            if context is None:
+                do = "close other programs, or use a bundle of a lower precision"
+                raise SessionError(sentence(f"{what} cannot be made ready to run", got=self.why(), do=do))
+            try:
+                context.set_optimization_profile_async(profile, stream)
+            except RuntimeError as error:  # what the bindings make of a failure
+                do = "build the engine again"
+                raise SessionError(sentence(f"{what} has no profile {profile}", got=self.why(), do=do)) from error
             self.device.wait()
             address, size = self._memory()
             context.set_device_memory(address, size)
-            return TrtContext(context, what, stream)
+            return TrtContext(context, what, stream, self.why)
 
         return make
+
+    def why(self) -> str:
+        """What the library said last."""
+        return "; ".join(self._logger.said[-2:]) or "no reason given"
 
     def _context(self, engine: Any) -> Any:
         mine = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED

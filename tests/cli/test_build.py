@@ -94,6 +94,16 @@ def test_what_cannot_be_is_refused(made: Path, words: list[str], said: str, caps
     assert said in capsys.readouterr().err
 
 
+def test_a_computer_without_a_gpu_says_why_it_has_none(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge.trt.cuda import find_gpu
+
+    if find_gpu() is not None:
+        pytest.skip("there is a GPU")
+    assert main(["build", str(made / "plain.bundle"), "--target", "tensorrt"]) == 1
+    said = capsys.readouterr().err
+    assert "none that CUDA can use" in said and ("cuda-python is not installed" in said or "cudaGetDevice" in said)
+
+
 def test_run_knows_the_engines_and_takes_no_other(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from edge.engine import EngineOptions
     from edge.session import Session
