@@ -20,7 +20,7 @@ from policy_spec.errors import SessionError, sentence
 from policy_spec.graphs import DYNAMIC
 
 Tell = Callable[[int, int], None]  # steps done, of all that are known
-LEAST_WORKSPACE = 512 << 20  # of plan.FIXED: the attention scores of two pictures alone are 70 MB, and are fused with more
+LEAST_WORKSPACE = 512 << 20  # of plan.FIXED: attention scores of two pictures are 70 MB, and are fused with more
 
 
 @dataclass(frozen=True, slots=True)
