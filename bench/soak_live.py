@@ -193,7 +193,9 @@ def _spoilt(data: bytes, message: Any, rng: random.Random) -> bytes:
             [PROTOCOL, SCHEMA, rng.choice(("Status", "Info", "None", kind)), values[:2]], default=str
         ),
         lambda: msgpack.packb([PROTOCOL, SCHEMA, "Chunk", [msgpack.ExtType(1, rng.randbytes(9)), *[""] * 7]]),
-        lambda: msgpack.packb([PROTOCOL, SCHEMA, "Chunk", [_array((2**31, 2**31)), "so101", "si", "arm", 1, 1, 0.1, 0.0]]),
+        lambda: msgpack.packb(
+            [PROTOCOL, SCHEMA, "Chunk", [_array((2**31, 2**31)), "so101", "si", "arm", 1, 1, 0.1, 0.0]]
+        ),
         lambda: b"\x91" * 3000,
         lambda: bytes(rng.choice((1, 70_000, 1_000_000))),
         lambda: msgpack.packb([PROTOCOL, SCHEMA, "Command", [rng.choice(odd), rng.choice(odd)]]),
