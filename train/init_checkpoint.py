@@ -79,8 +79,8 @@ def init_checkpoint(options: InitOptions, progress: Progress | None = None) -> S
     files, shards = plan(options)
     _refuse_small_disk(folder, shards.total_bytes)
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         for name, value in files.items():
             text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False) + "\n"
             (partial / name).write_text(text, encoding="utf-8")
