@@ -22,6 +22,7 @@ from armside.bench_pictures import shots
 from edge.priority import in_background, step_back
 from edge.session import Session
 from edge.timing import WHOLE, by_part, rounds, spreads, timed
+from policy_spec.bundle import open_bundle
 from policy_spec.depth_patches import grid_side
 from policy_spec.errors import UsageError, sentence
 from policy_spec.generated import Depth
@@ -93,6 +94,7 @@ def measure(plan: Plan, tell: Tell = lambda done, total: None) -> dict[str, Any]
 
 def make_sides(plan: Plan, stack: ExitStack) -> tuple[dict[str, Side], Session]:
     """Rows by name, in their order; the session of the bundle that was asked for."""
+    open_bundle(plan.bundle)  # what is no bundle is named as such, before its golden call is looked for
     golden = Golden.load(plan.bundle)
     session = stack.enter_context(in_background(lambda: plan.open(plan.bundle, golden.tag)))
     thinks = session.bundle.manifest.mode == "think"

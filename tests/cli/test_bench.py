@@ -141,3 +141,8 @@ def test_words_that_cannot_be_obeyed(armside: Armside, bundles: dict[str, Path])
         assert done.returncode == 2 and said in done.stderr
     wrong = armside("bench", bundles["continuous"], "--robot", "yam")
     assert wrong.returncode != 0 and "yam" in wrong.stderr
+
+
+def test_what_is_no_bundle_is_named(armside: Armside, tmp_path: Path) -> None:
+    done = armside("bench", str(tmp_path / "nothing"))
+    assert done.returncode == 1 and "manifest.json is missing" in done.stderr and "armside export" in done.stderr
