@@ -24,8 +24,8 @@ def choose(asked: str | None) -> tuple[Path | None, str]:
     found = shipped() if asked is None else Path(asked)
     if found is None:
         return None, (
-            f"No trained policy here: it lies in the repository's {SHIPPED}, which the wheel leaves out. Run the demo "
-            "in a checkout, or name a copy of that folder with --policy. Until then: random weights."
+            f"No trained policy here: there is no {SHIPPED} in this checkout or below this folder, and a wheel carries "
+            "none. Name a trained checkpoint of the simulated SO-101 with --policy. Until then: random weights."
         )
     if not (found / CONFIG).is_file():
         do = f"name a checkpoint's folder, or {RANDOM}"
