@@ -1,8 +1,8 @@
-"""`armside sim points FOLDER`: questions about where things are in pictures of scenes, for `data.text` of a training.
+"""`armside sim points FOLDER`: questions about where things are in pictures of scenes, for `armside see`.
 
 Worker processes draw parts of a few scenes; each part is written whole, so that it goes on where it was stopped. At the
-end one `points.jsonl` lists all parts in their order, the same whatever the number of workers: what is asked about the
-same pictures is asked at once, in an order drawn by chance, so that pictures are looked at once for all of it.
+end one `points.jsonl` lists all parts in their order, the same whatever the number of workers. Each question is about
+one thing, and has beside it an errand that names that thing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 from policy_spec.errors import SimError, UsageError, sentence
 
-ASKING = "point to "
 PARTS, LINES, POINTS, FACTS = "parts", "questions.jsonl", "points.jsonl", "points.json"
 SCENES = 20  # of a part
 FIRST = 500_000  # seed of the first scene: far from those of recordings
@@ -107,19 +106,8 @@ def draw_parts(args: argparse.Namespace) -> None:
 
 def listed(folder: Path, parts: int) -> list[str]:
     """All lines, in the order of parts."""
-    views: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for part in range(parts):
-        for text in (folder / PARTS / f"{part:05d}" / LINES).read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            views.setdefault(tuple(line["images"]), []).append(line)
-    return [json.dumps(together(lines, number)) + "\n" for number, lines in enumerate(views.values())]
-
-
-def together(lines: list[dict[str, Any]], number: int) -> dict[str, Any]:
-    """One question of several about the same pictures: "point to the red cube and the blue ball"."""
-    import numpy as np
-
-    drawn = [lines[index] for index in np.random.default_rng([number, 43]).permutation(len(lines))]
-    things = " and ".join(line["question"].removeprefix(ASKING) for line in drawn)
-    answers = " ".join(line["answer"] for line in drawn)
-    return {"question": f"{ASKING}{things}", "answer": answers, "images": drawn[0]["images"]}
+    return [
+        line
+        for part in range(parts)
+        for line in (folder / PARTS / f"{part:05d}" / LINES).read_text(encoding="utf-8").splitlines(keepends=True)
+    ]

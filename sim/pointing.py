@@ -3,7 +3,8 @@
 What a policy has to see before it can do anything is where the things are that words name; to be asked for that teaches
 it faster than motions do. Takes a world in a scene of training; gives pictures of the arm in some poses, and for each
 object "point to the red cube" with hundredths of each picture's width and height: "41 63 07 88", a dash in place of
-the numbers where a camera does not see it. Knows nothing of files and of policies.
+the numbers where a camera does not see it; beside it an errand whose words name that object. Knows nothing of files
+and of policies.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy.typing as npt
 
 from sim.ik import Hold, Solver, upright
 from sim.sight import sees
+from sim.tasks.judges import SIDES
+from sim.tasks.words import WORDS, say
 from sim.world import World
 
 UNSEEN = "-"
@@ -28,7 +31,8 @@ class Asked:
     """One moment: what the cameras show, and what may be asked about it."""
 
     pictures: Mapping[str, npt.NDArray[np.uint8]]  # camera -> [h, w, 3]
-    answers: Mapping[str, str]  # question -> answer
+    answers: Mapping[str, str]  # object -> where it is
+    tasks: Mapping[str, str]  # object -> an errand with it, in words of training
 
 
 def questions(world: World, cameras: tuple[str, ...], poses: int, seed: int) -> Iterator[Asked]:
@@ -38,7 +42,15 @@ def questions(world: World, cameras: tuple[str, ...], poses: int, seed: int) -> 
         if number:
             world.put(_hovering(world, rng))
         pictures = {name: world.picture(name) for name in cameras}
-        yield Asked(pictures, {f"point to the {thing}": answer(world, cameras, thing) for thing in world.objects()})
+        answers = {thing: answer(world, cameras, thing) for thing in world.objects()}
+        yield Asked(pictures, answers, {thing: errand(thing, rng) for thing in answers})
+
+
+def errand(thing: str, rng: np.random.Generator) -> str:
+    """One of the wordings of training, of any kind of errand."""
+    kind = str(rng.choice(list(WORDS)))
+    wording = str(rng.choice(WORDS[kind].training))
+    return say(kind, wording, thing, str(rng.choice(list(SIDES))) if "{side}" in wording else "")
 
 
 def answer(world: World, cameras: tuple[str, ...], thing: str) -> str:

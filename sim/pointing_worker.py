@@ -59,7 +59,9 @@ class Worker:
             for file, picture in zip(files, asked.pictures.values(), strict=True):
                 Image.fromarray(picture).save(half / file, compress_level=1)
             images = [f"{self.folder.name}/{name}/{file}" for file in files]
-            lines += [{"question": q, "answer": a, "images": images} for q, a in asked.answers.items()]
+            for thing, answer in asked.answers.items():
+                task = asked.tasks[thing]
+                lines.append({"question": f"point to the {thing}", "answer": answer, "task": task, "images": images})
         return lines
 
 

@@ -61,9 +61,11 @@ def test_poses_differ_and_answers_follow_the_hanging_camera() -> None:
     need_drawing()
     world = World("so101", with_pictures(draw("pick", 500_000, training=True), 24, 24))
     asked = list(questions(world, ("front", "wrist"), 3, 7))
-    assert len(asked) == 3 and set(asked[0].answers) == {f"point to the {thing}" for thing in world.objects()}
+    assert len(asked) == 3 and set(asked[0].answers) == set(world.objects())
     assert not np.array_equal(asked[0].pictures["wrist"], asked[1].pictures["wrist"])
     assert any(one.answers != asked[0].answers for one in asked[1:])
+    assert all(thing in task for one in asked for thing, task in one.tasks.items())
+    assert len({task for one in asked for task in one.tasks.values()}) > 3
     world.close()
 
 
@@ -76,8 +78,10 @@ def test_questions_go_on_and_are_the_same_by_one_process_or_two(
     assert main(["sim", "points", str(tmp_path / "one"), *words, "--scenes", "40"]) == 0
     assert main(["sim", "points", str(tmp_path / "two"), *words, "--scenes", "40", "--jobs", "2"]) == 0
     one, two = ((tmp_path / name / "points.jsonl").read_bytes() for name in ("one", "two"))
-    assert one == two and len(one.splitlines()) == 40
-    first = json.loads(one.splitlines()[0])
-    assert first["question"].count(" and ") == 2 and (tmp_path / "one" / first["images"][1]).is_file()
+    lines = [json.loads(line) for line in one.splitlines()]
+    assert one == two and len(lines) == 40 * 3  # things in each scene
+    assert {len(line["images"]) for line in lines} == {2} and lines[0]["images"] == lines[2]["images"]
+    assert all(line["question"].removeprefix("point to the ") in line["task"] for line in lines)
+    assert len({line["question"] for line in lines[:3]}) == 3 and (tmp_path / "one" / lines[0]["images"][1]).is_file()
     assert main(["sim", "points", str(tmp_path / "one"), "--scenes", "40", "--size", "18"]) == 2
     assert "begun with other settings" in capsys.readouterr().err

@@ -103,9 +103,16 @@ def test_every_released_name_belongs_to_a_part() -> None:
         group_of("somebody.elses")
 
 
-@pytest.mark.parametrize(("mode", "learns"), [("full", {"expert", "llm"}), ("expert", {"expert"})])
-def test_what_learns(mode: str, learns: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("stage", "learns"),
+    [
+        (Stage(), {"expert", "llm"}),
+        (Stage(mode="expert"), {"expert"}),
+        (Stage(lr=Rates(llm=0.0)), {"expert"}),  # a part at rate 0 has no gradients either
+    ],
+)
+def test_what_learns(stage: Stage, learns: set[str]) -> None:
     model = Two()
-    choose(model, mode)
-    assert {g["name"] for g in make_optimizer(model, Stage(mode=mode)).param_groups} == learns
+    choose(model, stage)
+    assert {g["name"] for g in make_optimizer(model, stage).param_groups} == learns
     assert learns <= set(GROUPS)

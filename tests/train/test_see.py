@@ -13,6 +13,7 @@ from armside.cli import main
 from policy_spec.errors import DatasetError
 from train.checkpoint import Checkpoint
 from train.see.labels import read_points
+from train.see.questions import read_questions
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
 SIDE, SPOT = 140, 16  # pixels
@@ -31,7 +32,8 @@ def draw(folder: Path, count: int) -> Path:
         Image.fromarray(picture).save(folder / file, compress_level=1)
         across, down = (int(100 * (corner + SPOT / 2) / SIDE) for corner in (left, top))
         answer = f"{across:02d} {down:02d}"
-        lines.append({"question": f"point to the {name} spot", "answer": answer, "images": [file]})
+        task = ("reach the {} spot", "push the {} spot away")[number % 2].format(name)
+        lines.append({"question": f"point to the {name} spot", "answer": answer, "task": task, "images": [file]})
     path = folder / "points.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
@@ -40,7 +42,19 @@ def draw(folder: Path, count: int) -> Path:
 def test_an_encoder_learns_what_is_where(tmp_path: Path) -> None:
     """Far better than one step of it; the checkpoint is whole, and only what sees has changed."""
     points = draw(tmp_path / "points", 160)
-    words = ["see", str(points), "--batch", "16", "--threads", "1", "--precision", "float32", "--json"]
+    words = [
+        "see",
+        str(points),
+        "--batch",
+        "16",
+        "--threads",
+        "1",
+        "--precision",
+        "float32",
+        "--find-steps",
+        "0",
+        "--json",
+    ]
     told = {}
     for steps in (1, 60):
         out, facts = tmp_path / f"{steps}", tmp_path / f"{steps}.json"
@@ -53,12 +67,59 @@ def test_an_encoder_learns_what_is_where(tmp_path: Path) -> None:
     assert changed and all(".vision_backbone." in name for name in changed)
 
 
+def two_spots(folder: Path, count: int) -> Path:
+    """Pictures of two spots, left and right, and a task that names one of them: only words say which."""
+    rng, lines = np.random.default_rng(0), []
+    folder.mkdir()
+    for number in range(count):
+        names = rng.permutation(list(COLOURS))[:2]
+        picture = np.full((SIDE, SIDE, 3), 120, np.uint8)
+        for name, left in zip(names, (30, 90), strict=True):
+            picture[60:90, left : left + 30] = COLOURS[name]
+        Image.fromarray(picture).save(folder / f"{number}.png", compress_level=1)
+        for name, left in zip(names, (30, 90), strict=True):
+            question, answer = f"point to the {name} spot", f"{int(100 * (left + 15) / SIDE)} 53"
+            task = f"push the {name} spot away"
+            lines.append({"question": question, "answer": answer, "task": task, "images": [f"{number}.png"]})
+    path = folder / "points.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_language_model_learns_what_words_name(tmp_path: Path) -> None:
+    """Of two places that are in every picture, the one that the task names: chance is a half. The encoder stays."""
+    points = two_spots(tmp_path / "points", 160)
+    seen, found, facts = tmp_path / "seen", tmp_path / "found", tmp_path / "facts.json"
+    words = ["see", str(points), "--threads", "1", "--precision", "float32", "--batch", "16"]
+    assert main([*words, str(seen), "--steps", "60", "--find-steps", "0"]) == 0
+    more = ["--checkpoint", str(seen), "--steps", "0", "--find-steps", "80", "--json", str(facts)]
+    assert main([*words, str(found), *more]) == 0
+    assert json.loads(facts.read_text())["cells"][0] > 0.9
+    before, after = Checkpoint(seen), Checkpoint(found)
+    changed = {n for n in after.shards if not np.array_equal(before.tensor(n).numpy(), after.tensor(n).numpy())}
+    assert changed and all(name.startswith("model.transformer.") for name in changed)
+
+
+def test_a_question_without_its_task_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "points.jsonl"
+    line = {"question": "point to the red cube", "answer": "10 90", "images": ["a"], "task": "reach the green cube"}
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"line 1.*a task that names the thing"):
+        read_questions(path, 5, {tmp_path / "a": 0})
+    path.write_text(json.dumps(line | {"task": "reach the red cube"}) + "\n", encoding="utf-8")
+    read = read_questions(path, 5, {tmp_path / "a": 0})
+    assert read.cell.tolist() == [[20]] and read.place[0, 0].tolist() == pytest.approx([0.105, 0.905])
+
+
 def test_labels_say_what_lies_in_which_cell(tmp_path: Path) -> None:
     path = tmp_path / "points.jsonl"
-    line = {"question": "point to the red cube and the blue ball", "answer": "10 90 - - 55 45", "images": ["a", "b"]}
-    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    lines = [
+        {"question": "point to the red cube", "answer": "10 90 -", "images": ["a", "b"]},
+        {"question": "point to the blue ball", "answer": "- 55 45", "images": ["a", "b"]},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     seen = read_points(path, 5)
-    assert seen.words == ("ball", "blue", "cube", "red") and len(seen.files) == 2
+    assert seen.words == ("ball", "blue", "cube", "red") and seen.files == (tmp_path / "a", tmp_path / "b")
     assert seen.there[0, 20].tolist() == [0, 0, 1, 1] and seen.there[0].sum() == 2
     assert seen.there[1, 2 * 5 + 2].tolist() == [1, 1, 0, 0] and seen.place[1, 12].tolist() == pytest.approx(
         [0.555, 0.455]
@@ -71,5 +132,5 @@ def test_an_answer_that_does_not_fit_is_named(tmp_path: Path, answer: str) -> No
     path = tmp_path / "points.jsonl"
     line = {"question": "point to the red cube", "answer": answer, "images": ["a"]}
     path.write_text(json.dumps(line) + "\n", encoding="utf-8")
-    with pytest.raises(DatasetError, match=r"line 1.*where things are"):
+    with pytest.raises(DatasetError, match=r"line 1.*where a thing is"):
         read_points(path, 5)

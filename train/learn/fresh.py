@@ -2,8 +2,10 @@
 
 Expert: Xavier, residual outputs smaller with depth, modulations and the last layer 0, as the released code begins; so
 every block begins as the identity. Language model, image encoder, connector: normal with a spread by fan-in (the
-released 0.02 fits one width only); positions of patches as sines of their row and column, since what begins as noise
-takes long to say where a patch is. The depth gate begins closed. Knows nothing of files.
+released 0.02 fits one width only). Words begin about as large as what the first layer adds to them, or that drowns
+them and no word finds its thing (docs/decisions.md). Positions of patches are sines of their row and column and bins of
+the state sines of their number, since what begins as noise takes long to say where a patch or a joint is. The depth
+gate begins closed. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from policy_spec.config import ModelConfig
 from train.learn.groups import group_of
 
 SPREAD = 0.6  # of fan_in ** -0.5
-TABLE, POSITIONS = 0.05, 0.3
+TABLE, POSITIONS = 0.6, 0.3
 RESIDUAL = ("attn_out.weight", "ff_out.weight", "attention.wo.weight", "feed_forward.w2.weight")
 EXPERT_RESIDUAL = ("out_proj.weight", "down_proj.weight")
 GATE = "model.action_expert_depth_gate"
@@ -43,7 +45,7 @@ def first_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, said: M
     if group_of(name) == "expert":
         return _expert(name, shape, config, rng)
     if ".wte." in name:
-        return TABLE * torch.randn(shape, generator=rng)
+        return numbered(TABLE * torch.randn(shape, generator=rng), name, said)
     if name.endswith("positional_embedding"):
         return POSITIONS * waves(shape)
     spread = SPREAD * shape[1] ** -0.5
@@ -65,6 +67,19 @@ def waves(shape: tuple[int, ...]) -> Tensor:
     angles = [axis.flatten()[:, None] * turns for axis in (column, row)]
     out = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
     return F.pad(out, (0, shape[1] - out.shape[1]))
+
+
+def numbered(table: Tensor, name: str, said: Mapping[str, Any]) -> Tensor:
+    """A table of words [V, width] whose rows of state bins are sines and cosines of the bin's number, of half a turn
+    over all bins up to a tenth of a turn a bin; near numbers are near words.
+    """
+    first, count = int(said.get("state_token_start_id") or 0), int(said.get("num_state_tokens") or 0)
+    bands = table.shape[1] // 2
+    if name.endswith("wte.embedding") and count > 1 and first + count <= len(table) and bands > 1:
+        turns = math.pi / count * torch.exp(torch.linspace(0.0, math.log(max(0.2 * count, 1.0)), bands))
+        angles = torch.arange(count)[:, None] * turns
+        table[first : first + count, : 2 * bands] = TABLE * math.sqrt(2.0) * torch.cat([angles.sin(), angles.cos()], 1)
+    return table
 
 
 def _expert(name: str, shape: tuple[int, ...], config: ModelConfig, rng: torch.Generator) -> Tensor:

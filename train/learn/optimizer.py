@@ -18,11 +18,12 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 Sum = Callable[[Tensor], Tensor]  # over all processes
 
 
-def choose(model: nn.Module, mode: str) -> None:
-    """Says which parameters learn: all, the expert's, or the expert's and the adapters'."""
+def choose(model: nn.Module, stage: Stage) -> None:
+    """Says which parameters learn: all, the expert's, or the expert's and the adapters'; none of a part at rate 0."""
     for name, parameter in model.named_parameters():
-        adapter = name.endswith((".lora_a", ".lora_b"))
-        parameter.requires_grad_(mode == "full" or adapter or group_of(name) == "expert")
+        adapter, part = name.endswith((".lora_a", ".lora_b")), group_of(name)
+        chosen = stage.mode == "full" or adapter or part == "expert"
+        parameter.requires_grad_(chosen and getattr(stage.lr, part) > 0)
 
 
 def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:

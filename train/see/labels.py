@@ -34,12 +34,11 @@ class Seen:
 def read_points(path: Path | str, cells: int) -> Seen:
     """Raises DatasetError where a line is no question of where things are."""
     text = TextFile.open(path)
-    files: list[Path] = []
-    found: list[list[tuple[list[str], Place]]] = []
+    seen: dict[Path, list[tuple[list[str], Place]]] = {}  # of a picture, over all lines that show it
     for number, line in enumerate(text.lines, 1):
-        for name, things in zip(line["images"], _things(text.path, number, line), strict=True):
-            files.append(text.path.parent / name)
-            found.append(things)
+        for name, things in zip(line["images"], things_of(text.path, number, line), strict=True):
+            seen.setdefault(text.path.parent / name, []).extend(things)
+    files, found = tuple(seen), tuple(seen.values())
     words = sorted({word for things in found for name, _ in things for word in name})
     there = np.zeros((len(files), cells * cells, len(words)), np.float32)
     place = np.full((len(files), cells * cells, 2), 0.5, np.float32)
@@ -50,25 +49,23 @@ def read_points(path: Path | str, cells: int) -> Seen:
             there[picture, cell, [words.index(word) for word in name]] = 1.0
             place[picture, cell] = across, down
             count[picture, cell] += 1
-    return Seen(tuple(files), tuple(words), there, place, count == 1)
+    return Seen(files, tuple(words), there, place, count == 1)
 
 
-def _things(path: Path, number: int, line: dict[str, Any]) -> list[list[tuple[list[str], Place]]]:
-    """For each picture of a line: the words of each thing that is seen there, and where."""
+def things_of(path: Path, number: int, line: dict[str, Any]) -> list[list[tuple[list[str], Place]]]:
+    """For each picture of a line: the words of the thing, and where it is; nothing where it is not seen."""
     pictures, answers = line.get("images", []), line["answer"].split()
-    names = line["question"].removeprefix(ASKING).split(" and ")
-    out: list[list[tuple[list[str], Place]]] = [[] for _ in pictures]
+    name = line["question"].removeprefix(ASKING).removeprefix("the ").split()
+    out: list[list[tuple[list[str], Place]]] = []
     try:
-        for name in names:
-            for seen in out:
-                across = answers.pop(0)
-                if across != UNSEEN:
-                    here = ((int(across) + 0.5) / 100, (int(answers.pop(0)) + 0.5) / 100)
-                    seen.append((name.removeprefix("the ").split(), here))
+        for _ in pictures:
+            across = answers.pop(0)
+            seen = () if across == UNSEEN else (((int(across) + 0.5) / 100, (int(answers.pop(0)) + 0.5) / 100),)
+            out.append([(name, place) for place in seen])
     except (IndexError, ValueError):
         answers = ["?"]
     if answers or not pictures or not line["question"].startswith(ASKING):
         got = f"{line['question']!r}: {line['answer']!r}"
         do = "give a points.jsonl of armside sim points"
-        raise DatasetError(sentence(f"{path}, line {number}", expected="where things are", got=got, do=do))
+        raise DatasetError(sentence(f"{path}, line {number}", expected="where a thing is", got=got, do=do))
     return out

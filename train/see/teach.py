@@ -1,13 +1,13 @@
-"""Teaches a new checkpoint's image encoder and connector to see, and writes it in the released format.
+"""Teaches a new checkpoint to see, image encoder and connector first, then the language model; writes it as released.
 
-Takes a preset or checkpoint and a points.jsonl. Everything else of the checkpoint keeps its first values. The released
-image encoder had seen the web's pictures before it met a robot; one that begins with nothing learns from motions alone
-too slowly. Minutes on one core; stopped early, what has been learned is what is written.
+Takes a preset or checkpoint and a points.jsonl. The rest of the checkpoint keeps its first values. The released model
+had seen the web's pictures before it met a robot; one that begins with nothing learns from motions alone too slowly.
+Minutes on one core; stopped early, what has been learned is what is written.
 """
 
 from __future__ import annotations
 
-import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +22,23 @@ from policy_spec.image import as_rgb, resize_uint8
 from train.checkpoint import Checkpoint
 from train.data.collate import cut
 from train.learn.fresh import first_tensor
+from train.learn.learner import Learner
 from train.recipe.config import Run, Stage, Start
+from train.see.find import Finder, Found, Search
+from train.see.find import Told as ToldFound
 from train.see.head import Marks, Reading
 from train.see.labels import Seen, read_points
+from train.see.questions import read_questions
+from train.see.rates import schedule
 from train.trainer.build import build, fill
-from train.trainer.files import Template, template_of, write_weights
+from train.trainer.files import Template, spec_of, template_of, write_weights
 from train.trainer.save import released
 from train.trainer.world import World
 
-HELD_OUT = 0.03  # of the pictures: never learned from, only looked at
-CLIP, BETAS, WARMUP, LAST = 1.0, (0.9, 0.98), 100, 0.05  # of AdamW; the rate falls in a cosine to LAST of it
+HELD_OUT = 0.03  # of the pictures and questions: never learned from, only looked at
+CLIP, BETAS, WARMUP = 1.0, (0.9, 0.98), 100  # of AdamW
+
+ALONE = World(0, 1, torch.device("cpu"), None)
 
 Told = Callable[[int, int, Marks], None]  # step, steps, marks of its batch
 
@@ -73,13 +80,27 @@ class School:
                 pictures[row] = resize_uint8(as_rgb(np.asarray(image.convert("RGB"))), size)
         return cls(lesson, template, seen, pictures)
 
-    def teach(self, told: Told, stop: Callable[[], bool] = lambda: False) -> tuple[torch.nn.Module, Marks]:
-        """The model, and how well it sees held-out pictures. `stop` ends it early, with what has been learned."""
-        lesson, config = self.lesson, self.template.model
-        world = World(0, 1, torch.device("cpu"), None)
-        learner = build(config, Stage(), (2, 2), world, recompute=False)
+    def begin(self) -> Learner:
+        """The learner with its first values."""
+        learner = build(self.template.model, Stage(), (2, 2), ALONE, recompute=False)
         fill(learner, self._source())
-        model = learner.model
+        return learner
+
+    def find(
+        self, learner: Learner, search: Search, told: ToldFound, stop: Callable[[], bool] = lambda: False
+    ) -> Found:
+        """Teaches the language model to find what tasks name; how well it does on held-out questions."""
+        numbers = {file: number for number, file in enumerate(self.seen.files)}
+        questions = read_questions(self.lesson.points, self.template.model.vit.grid[0] // 2, numbers)
+        held = max(1, round(HELD_OUT * len(questions.tasks)))
+        with tempfile.TemporaryDirectory() as folder:
+            spec, tokenizer = spec_of(self.template, Path(folder), ALONE)
+            finder = Finder.open(learner, self.pictures, questions, spec, tokenizer)
+        return finder.teach(search, held, told, stop)
+
+    def see(self, learner: Learner, told: Told, stop: Callable[[], bool] = lambda: False) -> Marks:
+        """Teaches the image encoder; how well it sees held-out pictures. `stop` ends it early."""
+        lesson, config, model = self.lesson, self.template.model, learner.model
         torch.manual_seed(lesson.seed)
         reading = Reading(config.text.hidden_size, len(self.seen.words), config.vit.grid[0] // 2)
         parameters = [*model.model.vision_backbone.parameters(), *reading.parameters()]
@@ -97,7 +118,7 @@ class School:
 
         for step in range(lesson.steps):
             for group in optimizer.param_groups:
-                group["lr"] = lesson.rate * schedule(step, lesson.steps)
+                group["lr"] = lesson.rate * schedule(step, lesson.steps, WARMUP)
             loss, marks = look(rng.integers(0, len(self.pictures) - held, lesson.batch))
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -107,8 +128,7 @@ class School:
             if stop():
                 break
         with torch.no_grad():
-            _, marks = look(np.arange(len(self.pictures) - held, len(self.pictures)))
-        return model, marks
+            return look(np.arange(len(self.pictures) - held, len(self.pictures)))[1]
 
     def write(self, model: torch.nn.Module, folder: Path) -> None:
         """The checkpoint, whole or not at all. Raises UsageError where the folder is taken."""
@@ -127,9 +147,3 @@ class School:
             return lambda name, shape: checkpoint.tensor(name).float()
         template, seed = self.template, self.lesson.seed
         return lambda name, shape: first_tensor(name, shape, template.model, template.config, seed)
-
-
-def schedule(step: int, steps: int) -> float:
-    """Of the learning rate: a rise, then a cosine."""
-    rise = min(1.0, (step + 1) / min(WARMUP, steps))
-    return rise * (LAST + (1.0 - LAST) * 0.5 * (1.0 + math.cos(math.pi * step / steps)))

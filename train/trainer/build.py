@@ -30,7 +30,7 @@ def build(config: ModelConfig, stage: Stage, pool: tuple[int, int], world: World
         model = MolmoAct2(config)
     if stage.mode == "lora":
         adapt(model, stage.lora)
-    choose(model, stage.mode)
+    choose(model, stage)
     for layer in model.model.transformer.blocks:
         cast(nn.Dropout, layer.dropout).p = stage.dropout
     for part in (model.model.transformer, model.model.vision_backbone.image_vit, model.model.action_expert):
