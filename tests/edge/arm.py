@@ -120,7 +120,9 @@ class Servos:
         self.port = str(word["port"])
 
     def bridge(self, **changes: Any) -> BridgeConfig:
-        facts = dict(robot="so101", port=self.port, calibration=str(self.calibration), live=True, park_speed=3.0)
+        facts = dict(
+            robot="so101", port=self.port, calibration=str(self.calibration), live=True, park_speed=3.0
+        )
         return BridgeConfig(**{**facts, **changes})  # type: ignore[arg-type]
 
     def order(self, do: str, **fields: Any) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class GraphWriter:
         self._count += 1
         output = name or f"t{self._count}"
         node = b"".join(field(1, value) for value in inputs) + field(2, output) + field(4, kind)
-        self._nodes.append(node + b"".join(field(5, attribute(k.rstrip("_"), v)) for k, v in attributes.items()))
+        self._nodes.append(
+            node + b"".join(field(5, attribute(k.rstrip("_"), v)) for k, v in attributes.items())
+        )
         return output
 
     def model(

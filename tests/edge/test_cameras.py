@@ -86,7 +86,9 @@ def mjpeg_server() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def test_slots_are_checked_before_anything_is_opened() -> None:
-    with pytest.raises(CameraError, match=r"no camera slot 'wrist'; camera slot 'cam1' is not filled") as caught:
+    with pytest.raises(
+        CameraError, match=r"no camera slot 'wrist'; camera slot 'cam1' is not filled"
+    ) as caught:
         open_cameras({"cam0": "test", "wrist": "test"}, ("cam0", "cam1"))
     assert "one source for each of cam0, cam1" in str(caught.value)
     assert "--camera cam0=SOURCE --camera cam1=SOURCE" in str(caught.value)

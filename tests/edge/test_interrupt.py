@@ -101,7 +101,10 @@ def test_a_second_ctrl_c_while_parking_holds_here(bundle: Path, tmp_path: Path) 
     result = program.result()
     assert result["reason"] == "ExitReason.INTERRUPT"
     assert "torque on: the arm holds its last goal" in result["farewell"]
-    assert any(event.name == "park" and "cut short" in event.text for event in Recording.open(tmp_path / "run").events)
+    assert any(
+        event.name == "park" and "cut short" in event.text
+        for event in Recording.open(tmp_path / "run").events
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -139,7 +139,9 @@ def test_a_golden_that_does_not_hold_names_the_worst_joint(bundle: Path, tmp_pat
     golden.normalized[0, 17, 4] += 0.5
     golden.save(tmp_path)
     rewrite(copy, "golden.npz", (tmp_path / "golden.npz").read_bytes())
-    with pytest.raises(SessionError, match=r"does not reproduce its golden.*joint 4; got: .* at step 17") as caught:
+    with pytest.raises(
+        SessionError, match=r"does not reproduce its golden.*joint 4; got: .* at step 17"
+    ) as caught:
         Session.open(copy)
     half_range = (42.939998626708984 + 63.45000076293945) / 2
     assert f"{0.5 * half_range:.3g} at step 17" in str(caught.value)
@@ -173,7 +175,9 @@ def test_another_provider_than_asked_is_an_error(bundle: Path) -> None:
     engine = open_engine({"vision": bundle / "vision.onnx"})
     real = engine._graphs["vision"].session
     assert check_provider("vision", real, CPU) is real
-    with pytest.raises(SessionError, match="runs elsewhere than asked; expected: TensorrtExecutionProvider; got: CPU"):
+    with pytest.raises(
+        SessionError, match="runs elsewhere than asked; expected: TensorrtExecutionProvider; got: CPU"
+    ):
         check_provider("vision", real, "TensorrtExecutionProvider")
 
 

@@ -40,7 +40,9 @@ def observation(index: int) -> ObservationRecord:
 def chunk(index: int) -> ChunkRecord:
     actions = np.sin(np.arange(HORIZON * 6).reshape(HORIZON, 6) / 30 + index)
     timings = {"vision": 0.02 + 0.001 * index, "llm": 0.05, "flow": 0.03, "host": 0.002, "total": 0.1}
-    return ChunkRecord(index, 10.2 + index, index * 100, index * 100 + 20, "sent", timings, actions, actions * 57.3)
+    return ChunkRecord(
+        index, 10.2 + index, index * 100, index * 100 + 20, "sent", timings, actions, actions * 57.3
+    )
 
 
 def tick(index: int) -> TickRecord:

@@ -45,7 +45,9 @@ except RecordingError as error:
 
 
 def _python(code: str, path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
 
 
 def test_readable_after_kill_9(tmp_path: Path) -> None:

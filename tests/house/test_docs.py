@@ -57,7 +57,9 @@ def _verb_problems(words: list[str]) -> Iterator[str]:
             return
         parser, name = beneath[words[2]], f"{verb} {words[2]}"
     known = parser._option_string_actions
-    yield from (f"armside {name} {w}" for w in words[2:] if w.startswith("--") and w.partition("=")[0] not in known)
+    yield from (
+        f"armside {name} {w}" for w in words[2:] if w.startswith("--") and w.partition("=")[0] not in known
+    )
 
 
 def words_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -25,7 +25,9 @@ def python_files() -> list[Path]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
     if done.returncode == 0:
         return [ROOT / name for name in done.stdout.split() if (ROOT / name).is_file()]
-    return [f for f in ROOT.rglob("*.py") if not any(part.startswith(".") for part in f.relative_to(ROOT).parts)]
+    return [
+        f for f in ROOT.rglob("*.py") if not any(part.startswith(".") for part in f.relative_to(ROOT).parts)
+    ]
 
 
 def problems(text: str, name: str) -> Iterator[str]:
@@ -52,7 +54,9 @@ def _function_problems(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, 
     if ours and length > MAX_FUNCTION_LINES:
         yield f"{name}:{node.lineno} {node.name}: {length} lines, at most {MAX_FUNCTION_LINES}"
     given = [
-        a for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")
+        a
+        for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if a.arg not in ("self", "cls")
     ]
     if ours and len(given) > MAX_PARAMETERS:
         yield f"{name}:{node.lineno} {node.name}: {len(given)} parameters, at most {MAX_PARAMETERS}"
