@@ -1,11 +1,12 @@
 """Ablations of the recipe in miniature, by one command: short trainings alike but for one choice, played closed loop.
 
-    python -m bench.ablations --out FOLDER [--steps 1500] [--episodes 200] [--jobs 1]
+    python -m bench.ablations --out FOLDER [--steps 800] [--episodes 200] [--jobs 1]
 
-Records demonstrations of reach (or takes `--data`), trains every variant by `armside train` from the same seed, on the
-same rows, for as many steps, and lets them play the same held-out scenes by `armside eval` (each checkpoint by the
-reference model, because two of them have no graphs). K = 1 against K = 8 noise samples a chunk; per-layer K and V
-against the last hidden state. Started again it goes on where it was stopped, down to the step and the episode.
+Teaches a new checkpoint to see (or takes `--start`), records demonstrations of reach (or takes `--data`), trains every
+variant by `armside train` from there, from the same seed, on the same rows, for as many steps, and lets them play the
+same held-out scenes by `armside eval` (each checkpoint by the reference model, because two of them have no graphs).
+K = 1 against K = 8 noise samples a chunk; per-layer K and V against the last hidden state. Started again it goes on
+where it was stopped, down to the step and the episode.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from bench.workbench import say
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "so101-reach.toml"
 FIRST_SEED = 100_000  # of the demonstrations, as that file says
+SCENES = 5000  # to learn seeing from, and for how long
+SEEING = ("--steps", "1500", "--find-steps", "1500")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,12 @@ class Order:
     threads: int
     variants: tuple[str, ...]
     config: Path  # what all trainings have in common
-    start: Path | None  # a checkpoint that all begin with; None: as the configuration says
+    start: Path | None  # a checkpoint that all begin with; None: one is taught to see
+
+    @property
+    def begin(self) -> Path:
+        """The checkpoint that all trainings begin with."""
+        return self.start or self.out / "seeing"
 
     def run(self, name: str) -> Path:
         """The folder of a training."""
@@ -75,15 +83,18 @@ def commands(order: Order) -> list[list[str]]:
     """What is done, in turn, without the leading `armside`."""
     jobs = ["--jobs", str(order.jobs)]
     stats, found = str(order.out / "norm_stats.json"), list[list[str]]()
+    threads = ["--threads", str(order.threads)] if order.threads else []
+    if order.start is None and not order.begin.exists():
+        found.append(["sim", "points", str(order.out / "points"), "--scenes", str(SCENES), *jobs])
+        found.append(["see", str(order.out / "points" / "points.jsonl"), str(order.begin), *SEEING, *threads])
     if order.record:
         seeded = ["--episodes", str(order.record), "--seed", str(FIRST_SEED)]
         found.append(["sim", "record", str(order.data), "--task", "reach", *seeded, *jobs])
-    words = ["--tag", "so101_sim", "--horizon", "16", "--camera", "front", "--camera", "wrist", "--overwrite"]
+    words = ["--tag", "so101_sim", "--horizon", "8", "--camera", "front", "--camera", "wrist", "--overwrite"]
     found.append(["data", "stats", str(order.data), "-o", stats, *words])
     found += [training(order, name) for name in order.variants]
     played = ["--episodes", str(order.episodes), "--out", str(order.out / "eval"), *jobs]
     policies = [str(order.policy(name)) for name in order.variants]
-    threads = ["--threads", str(order.threads)] if order.threads else []
     return [*found, ["eval", *policies, "--task", "reach", "--seed", "0", *played, *threads]]
 
 
@@ -92,6 +103,8 @@ def training(order: Order, name: str) -> list[str]:
     variant, run = VARIANTS[name], order.run(name)
     settings = {
         "start.norm_stats": order.out / "norm_stats.json",
+        "start.checkpoint": order.begin,
+        "start.preset": "",
         "start.conditioning": variant.conditioning,
         "data.cache": order.out / "cache",
         "data.datasets.0.path": order.data,
@@ -103,8 +116,6 @@ def training(order: Order, name: str) -> list[str]:
         "run.threads": order.threads,
         "run.keep": 1,
     }
-    if order.start is not None:
-        settings |= {"start.preset": "", "start.checkpoint": order.start}
     said = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return ["train", str(order.config), *said, *(["--resume"] if (run / "config.toml").exists() else [])]
 
@@ -133,8 +144,8 @@ def parse(words: Sequence[str] | None = None) -> Order:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="goes on where it was stopped")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="demonstrations; left out, they are recorded")
-    parser.add_argument("--demonstrations", type=int, default=160, metavar="N", help="to record (default: 160)")
-    parser.add_argument("--steps", type=int, default=1500, metavar="N", help="of each training (default: 1500)")
+    parser.add_argument("--demonstrations", type=int, default=700, metavar="N", help="to record (default: 700)")
+    parser.add_argument("--steps", type=int, default=800, metavar="N", help="of each training (default: 800)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="rows of a step (default: 32)")
     parser.add_argument("--episodes", type=int, default=200, metavar="N", help="that each plays (default: 200)")
     parser.add_argument("--seed", type=int, default=7, metavar="S", help="of the trainings (default: 7)")
@@ -144,7 +155,7 @@ def parse(words: Sequence[str] | None = None) -> Order:
         "--config", type=Path, default=CONFIG, metavar="FILE", help="(default: configs/so101-reach.toml)"
     )
     parser.add_argument(
-        "--start", type=Path, metavar="CHECKPOINT", help="all begin with its weights, where shapes agree"
+        "--start", type=Path, metavar="CHECKPOINT", help="that all begin with; left out, one is taught to see"
     )
     parser.add_argument("--variants", default=USUAL, help=f"of {', '.join(VARIANTS)} (default: {USUAL})")
     args = parser.parse_args(words)

@@ -20,12 +20,14 @@ from train.recipe.read import read_config
 def test_variants_differ_in_one_setting_each(tmp_path: Path) -> None:
     order = parse(["--out", str(tmp_path), "--steps", "5", "--variants", ",".join(VARIANTS)])
     found = commands(order)
-    assert [command[0] for command in found] == ["sim", "data", *["train"] * len(VARIANTS), "eval"]
+    assert [command[0] for command in found] == ["sim", "see", "sim", "data", *["train"] * len(VARIANTS), "eval"]
+    seeing = found[1][2]
     said = {}
-    for name, command in zip(VARIANTS, found[2:-1], strict=True):
+    for name, command in zip(VARIANTS, found[4:-1], strict=True):
         settings = [word for flag, word in pairwise(command) if flag == "--set"]
         config = read_config(CONFIG, settings)  # as `armside train` reads it
         assert config.stages[0].steps == 5 and "--resume" not in command
+        assert config.start.checkpoint == seeing  # all begin alike
         said[name] = (config.start.conditioning, config.stages[0].noise_samples, config.run.seed)
     assert said == {
         "k8": ("per_layer", 8, 7),
