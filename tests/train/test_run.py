@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,30 @@ def test_a_tiny_set_is_learned_by_heart(deep: Path, tmp_path: Path) -> None:
     assert np.mean([line["flow"] for line in log[-10:]]) < 0.08 * log[0]["flow"]
     assert chunk_error(model, rows, outcome.final) < 0.1
     assert chunk_error(wrong, rows, deep) > 0.5  # the control
+
+
+def test_a_checkpoint_that_did_not_think_learns_to(start: Path, tmp_path: Path) -> None:
+    """Its weights, and a gate that begins closed; one that thinks already keeps its own gate."""
+    stage = {"steps": 1, "answer": "depth", "lr": {"llm": 0.0, "vit": 0.0, "connector": 0.0}, "warmup": {"expert": 1}}
+    cfg = config(start, tmp_path / "run", stage)
+    thinking = replace(cfg, start=replace(cfg.start, depth=True))
+    final = run(thinking, ArrayFeed(array_rows(depth=True))).final
+    assert final is not None
+    said = json.loads((final / "config.json").read_text())
+    assert said["enable_depth_reasoning"] and said["action_expert_depth_gate_per_layer"]
+    before, after = Checkpoint(start), Checkpoint(final)
+    after.check()
+    assert all("depth_gate" in name for name in set(after.shards) - set(before.shards))
+    words = "model.transformer.wte.embedding"
+    assert torch.equal(before.tensor(words), after.tensor(words))
+    bias = after.tensor("model.action_expert_depth_gate.0.bias").float()
+    assert torch.allclose(bias, torch.full_like(bias, -4.0), atol=0.1)
+    assert template_of(replace(cfg.start, checkpoint=str(final), depth=True), cfg.run, 0).config == said
+    shutil.copytree(start, tmp_path / "mute")
+    mute = json.loads((start / "config.json").read_text()) | {"num_depth_tokens": 0}
+    (tmp_path / "mute" / "config.json").write_text(json.dumps(mute))
+    with pytest.raises(UsageError, match="start.depth; expected: a checkpoint with depth tokens"):
+        template_of(replace(cfg.start, checkpoint=str(tmp_path / "mute"), depth=True), cfg.run, 0)
 
 
 def chunk_error(model: Any, rows: Any, checkpoint: Path) -> float:

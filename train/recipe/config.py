@@ -26,7 +26,7 @@ class Start:
     checkpoint: str = ""  # a folder in the released format
     preset: str = ""  # or one of train/presets.py
     robot: str = "so101"  # of a preset: whose joints and cameras
-    depth: bool = False  # of a preset: it predicts a depth map before it acts
+    depth: bool = False  # it predicts a depth map before it acts; a checkpoint that did not gets a gate that is closed
     conditioning: str = ""  # what the expert attends to; "": as the checkpoint says (a preset: per_layer)
     norm_stats: str = ""  # a norm_stats.json to put in place of the checkpoint's
     fast: str = ""  # folder of a FAST tokenizer, for answers with actions

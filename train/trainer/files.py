@@ -62,6 +62,7 @@ def template_of(start: Start, run: Run, seed: int) -> Template:
     """Of a checkpoint, or of a preset. Raises CheckpointError, UsageError."""
     if start.checkpoint:
         config, files = _read(Path(start.checkpoint))
+        config |= _thinking(config) if start.depth else {}
     else:
         options = InitOptions(Path("unused"), start.preset, start.robot, seed, depth=start.depth)
         made = plan_preset(options)[0]
@@ -91,6 +92,17 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     names = [p.relative_to(folder) for p in found if p.stat().st_size <= LARGEST]
     kept = {n.as_posix(): (folder / n).read_bytes() for n in names if not any(part[0] == "." for part in n.parts)}
     return json.loads(kept.pop("config.json")), kept
+
+
+def _thinking(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a checkpoint that has words for depth codes predict them; its gate, if it has none, is a new one."""
+    if not config.get("num_depth_tokens") or config.get("depth_token_start_id") is None:
+        do = "begin with a checkpoint whose config.json has num_depth_tokens, or with a preset"
+        raise UsageError(sentence("start.depth", expected="a checkpoint with depth tokens", got="none of them", do=do))
+    changed: dict[str, Any] = {"enable_depth_reasoning": True}
+    if not config.get("action_expert_depth_gate"):
+        changed |= {"action_expert_depth_gate": True, "action_expert_depth_gate_per_layer": True}
+    return changed
 
 
 def _bytes(value: Any) -> bytes:
