@@ -152,7 +152,7 @@ def test_a_checkpoint_that_did_not_think_learns_to(start: Path, tmp_path: Path) 
     shutil.copytree(start, tmp_path / "mute")
     mute = json.loads((start / "config.json").read_text()) | {"num_depth_tokens": 0}
     (tmp_path / "mute" / "config.json").write_text(json.dumps(mute))
-    with pytest.raises(UsageError, match="start.depth; expected: a checkpoint with depth tokens"):
+    with pytest.raises(UsageError, match=r"start\.depth; expected: a checkpoint with depth tokens"):
         template_of(replace(cfg.start, checkpoint=str(tmp_path / "mute"), depth=True), cfg.run, 0)
 
 
