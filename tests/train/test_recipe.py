@@ -71,6 +71,8 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
         ({**START, "stages": [{"loss": {"flow": 0.0}}]}, "nothing is learned"),
         ({**START, "stages": [{"mode": "expert", "loss": {"flow": 0.0, "lm": 1.0}}]}, "only the expert learns"),
         ({**START, "stages": [{"noise_samples": 0}]}, "because the flow is learned"),
+        ({**START, "stages": [{"mode": "expert", "lr": {"expert": 0.0}}]}, r"lr\].*one of them above 0; got: .*0\.0"),
+        ({**START, "stages": [{"lr": {"llm": -1e-5}}]}, r"lr\], mode 'full'; expected: rates of 0"),
         ({**START, "start": {"preset": "tiny"}, "stages": [{"kind": "pretrain"}]}, "start.fast; expected: the folder"),
     ],
 )

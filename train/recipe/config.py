@@ -76,7 +76,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """A number for each part of the model (train/learn/groups.py)."""
+    """A number for each part of the model (train/learn/groups.py). [stages.lr]: at 0 a part stays as it is."""
 
     llm: float = 1e-5
     vit: float = 5e-6
@@ -190,6 +190,10 @@ class Stage:
             raise UsageError(sentence("[stages.loss]", expected="flow or lm above 0", got="nothing is learned"))
         if self.mode == "expert" and self.loss.flow <= 0:
             raise UsageError(sentence("stages.loss.flow", expected="above 0, because only the expert learns"))
+        rates = {name: getattr(self.lr, name) for name in Rates.__slots__ if self.mode != "expert" or name == "expert"}
+        if min(rates.values()) < 0 or max(rates.values()) <= 0:
+            expected = "rates of 0 (that part stays as it is) or more, one of them above 0"
+            raise UsageError(sentence(f"[stages.lr], mode {self.mode!r}", expected=expected, got=rates))
         if len(self.betas) != 2:
             raise UsageError(sentence("stages.betas", expected="two numbers", got=list(self.betas)))
 
