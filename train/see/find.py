@@ -23,11 +23,11 @@ from policy_spec.spec import PolicySpec
 from train.data.collate import cut
 from train.learn.learner import Learner
 from train.see.questions import Questions
-from train.see.rates import schedule
+from train.see.steps import Pace, learn
 
 FIRST_LAYER = 2  # whose values are read: before it no layer can have seen name and picture
 PLACE = 4.0  # weight of the distance, in parts of a picture, beside the cell's entropy in nats
-CLIP, BETAS, WARMUP = 1.0, (0.9, 0.98), 50
+WARMUP = 50  # steps
 LOOKED = 64  # pictures at once
 
 
@@ -109,7 +109,6 @@ class Finder:
             widths = [vector.shape[-1] for vector in self.vectors(np.arange(1))]
         places = Places(widths, questions.cell.shape[1], cells)
         parameters = [*body.parameters(), *places.parameters()]
-        optimizer = torch.optim.AdamW(parameters, search.rate, BETAS, weight_decay=0.0, fused=True)
         rng = np.random.default_rng(search.seed)
 
         def look(rows: np.ndarray) -> tuple[Tensor, Found]:
@@ -119,17 +118,8 @@ class Finder:
             answer: tuple[Tensor, Found] = places(vectors, cell, place)
             return answer
 
-        for step in range(search.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = search.rate * schedule(step, search.steps, WARMUP)
-            loss, found = look(rng.integers(0, len(self.ids) - held, search.batch))
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            told(step + 1, search.steps, found)
-            if stop():
-                break
+        pace = Pace(search.steps, search.rate, WARMUP)
+        learn(parameters, pace, lambda: look(rng.integers(0, len(self.ids) - held, search.batch)), told, stop)
         with torch.no_grad():
             return look(np.arange(len(self.ids) - held, len(self.ids)))[1]
 

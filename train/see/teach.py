@@ -29,14 +29,14 @@ from train.see.find import Told as ToldFound
 from train.see.head import Marks, Reading
 from train.see.labels import Seen, read_points
 from train.see.questions import read_questions
-from train.see.rates import schedule
+from train.see.steps import Pace, learn
 from train.trainer.build import build, fill
 from train.trainer.files import Template, spec_of, template_of, write_weights
 from train.trainer.save import released
 from train.trainer.world import World
 
 HELD_OUT = 0.03  # of the pictures and questions: never learned from, only looked at
-CLIP, BETAS, WARMUP = 1.0, (0.9, 0.98), 100  # of AdamW
+WARMUP = 100  # steps
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 
@@ -104,7 +104,6 @@ class School:
         torch.manual_seed(lesson.seed)
         reading = Reading(config.text.hidden_size, len(self.seen.words), config.vit.grid[0] // 2)
         parameters = [*model.model.vision_backbone.parameters(), *reading.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lesson.rate, BETAS, weight_decay=0.0, fused=True)
         held = max(lesson.batch, round(HELD_OUT * len(self.pictures)))
         rng = np.random.default_rng(lesson.seed)
 
@@ -116,17 +115,8 @@ class School:
             marks: tuple[Tensor, Marks] = reading(features.unflatten(0, (len(rows), -1)), *labels)
             return marks
 
-        for step in range(lesson.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = lesson.rate * schedule(step, lesson.steps, WARMUP)
-            loss, marks = look(rng.integers(0, len(self.pictures) - held, lesson.batch))
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            told(step + 1, lesson.steps, marks)
-            if stop():
-                break
+        pace = Pace(lesson.steps, lesson.rate, WARMUP)
+        learn(parameters, pace, lambda: look(rng.integers(0, len(self.pictures) - held, lesson.batch)), told, stop)
         with torch.no_grad():
             return look(np.arange(len(self.pictures) - held, len(self.pictures)))[1]
 
