@@ -17,7 +17,7 @@ import numpy as np
 
 from armside.eval_cases import Case, Outcome
 from armside.eval_expert import ExpertThinker, errand_in
-from armside.eval_play import Manner, Trial, play
+from armside.eval_play import Manner, Played, Trial, play
 from armside.eval_torch import TorchPolicy, is_checkpoint, open_checkpoint
 from edge.engine import EngineOptions
 from edge.session import Session
@@ -124,6 +124,13 @@ class Player:
             refused=played.refused,
             clamped_ticks=played.clamped_ticks,
         )
+
+    def drive(self, rig: Lockstep, world: World, said: str, limit_s: float, judge: Callable[[], Verdict]) -> Played:
+        """Drives an arm in somebody else's world by the words `said`, until it is done or `limit_s` are over."""
+        trial = Trial(said, world.scene.seed, limit_s, judge, look=lambda: self._pictures(world, False))
+        played = play(rig, self._thinker(world, said), self.manner, trial)
+        rig.after_tick = None
+        return played
 
     def _in_scene(self, scene: Any) -> World:
         sized = with_pictures(scene, self.size, self.size)

@@ -45,6 +45,7 @@ class Order:
     nudge: float
     frame: str
     jobs: int
+    lead: str = ""  # a policy that drives before the expert does
 
     def candidate(self, number: int) -> dict[str, Any]:
         """The `number`th episode to try: tasks take turns."""
@@ -58,7 +59,8 @@ class Order:
     def header(self) -> dict[str, Any]:
         """What may not change when it goes on."""
         same = {"tasks": list(self.tasks), "seed": self.seed, "size": self.size, "depth": self.depth}
-        return {"format": FORMAT, "version": VERSION, **same, "nudge": self.nudge, "frame": self.frame}
+        led = {"lead": self.lead} if self.lead else {}
+        return {"format": FORMAT, "version": VERSION, **same, "nudge": self.nudge, "frame": self.frame} | led
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--joint-frame", choices=frame_names(), default="so101-molmoact2", help="of states and actions in the dataset"
+    )
+    parser.add_argument(
+        "--lead",
+        default="",
+        metavar="POLICY",
+        help="a bundle or checkpoint that drives first, for 1 to 6 s; rows begin where the expert takes over",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that play (default: 1)")
     parser.epilog = "example: armside sim record data/sim --task all --episodes 300 --seed 0 --jobs 2"
@@ -104,6 +112,8 @@ def order_of(args: argparse.Namespace) -> Order:
     if args.seed < 0 or not 0 <= args.nudge < 0.2 or args.size % 2:
         got = f"seed {args.seed}, nudge {args.nudge:g}, size {args.size}"
         raise UsageError(sentence("numbers", expected="a seed from 0, a nudge below 0.2 rad, an even size", got=got))
+    if args.lead and args.lead != "expert" and not Path(args.lead).is_dir():
+        raise UsageError(sentence("--lead", expected="the folder of a bundle or checkpoint", got=args.lead))
     return Order(
         dataset=args.dataset,
         tasks=tasks,
@@ -114,6 +124,7 @@ def order_of(args: argparse.Namespace) -> Order:
         nudge=args.nudge,
         frame=args.joint_frame,
         jobs=args.jobs,
+        lead=args.lead,
     )
 
 
@@ -231,7 +242,8 @@ def played(order: Order, folder: Path, first: int) -> Iterator[dict[str, Any]]:
     """What the workers say, in the order of candidates, without end. Raises SimError where one dies."""
     from firmware_bridge.processes import Lines, spawn
 
-    processes = [spawn("sim.record_worker", str(folder)) for _ in range(order.jobs)]
+    led = ("armside.led_worker", str(folder), order.lead, str(order.size))
+    processes = [spawn(*led) if order.lead else spawn("sim.record_worker", str(folder)) for _ in range(order.jobs)]
     readers = [Lines(process) for process in processes]
     try:
         asked = first

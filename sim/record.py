@@ -4,12 +4,14 @@ The expert sees the truth and says once each control period where the joints sha
 as a chunk of two actions and goes there in a straight line, through servo frames. A row holds, of one moment: the
 joints as the bridge read them, what the expert had wanted for that moment (disturbances are sent but not recorded),
 and a picture of each camera. That is what a chunk means to the bridge, whose first action is due at the moment of its
-observation: who repeats the rows repeats the motion. Knows nothing of files and of policies' units.
+observation: who repeats the rows repeats the motion. Somebody else may drive first, a policy that gets where it does
+not know how to go on: the rows then begin where the expert takes over (Kelly et al., "HG-DAgger", ICRA 2019). Knows
+nothing of files and of policies' units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,8 @@ from sim.tasks.view import look
 from sim.world import World
 
 Array = npt.NDArray[np.float64]
+# Drives the arm before the expert does, from taking it on, until it likes or nothing can change the verdict.
+Lead = Callable[[Lockstep, Callable[[], Verdict]], object]
 TAIL = 5  # periods that an episode goes on once it is done: to stay is part of the task
 
 
@@ -87,7 +91,9 @@ class Rows:
         )
 
 
-def record_episode(world: World, seed: int, options: RecordOptions, config: BridgeConfig | None = None) -> Recorded:
+def record_episode(
+    world: World, seed: int, options: RecordOptions, config: BridgeConfig | None = None, lead: Lead | None = None
+) -> Recorded:
     """The expert's episode in the world's scene, which was reset to it. `seed`: of its manner and disturbances.
 
     Raises SimError where the bridge stopped the arm: an expert may not need that.
@@ -98,7 +104,9 @@ def record_episode(world: World, seed: int, options: RecordOptions, config: Brid
     expert, judge, nudges = expert_of(world, seed), judge_of(world.arm, scene), Nudges(seed, options.nudge)
     rows = Rows(world, options)
     with Lockstep(world, config) as rig:
-        status = rig.take()
+        if lead is not None:
+            lead(rig, lambda: judge.see(look(world)))
+        status = rig.take() if lead is None else rig.client.status()
         joints, grippers = rig.client.info.joints, rig.client.info.grippers
         ticks = round(PERIOD_S * rig.client.info.rate_hz)
         wanted = sent = status.measured

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ import numpy as np
 from firmware_bridge.errors import BridgeError
 from policy_spec.errors import ArmsideError
 from sim.randomise import draw, with_pictures
-from sim.record import Recorded, RecordOptions, record_episode
+from sim.record import Lead, Recorded, RecordOptions, record_episode
 from sim.world import World
 
 
 class Worker:
     """Keeps one world over its episodes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, lead_of: Callable[[World, int], Lead] | None = None) -> None:
+        """`lead_of` a world and a seed: who drives before the expert does."""
+        self.folder, self._lead_of = folder, lead_of
         self._world: World | None = None
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +58,8 @@ class Worker:
         else:
             self._world.reset(scene)
         options = RecordOptions(depth=bool(order["depth"]), nudge=float(order["nudge"]))
-        return record_episode(self._world, int(order["seed"]), options)
+        lead = self._lead_of(self._world, int(order["seed"])) if self._lead_of else None
+        return record_episode(self._world, int(order["seed"]), options, lead=lead)
 
 
 def arrays(recorded: Recorded) -> dict[str, Any]:
@@ -66,9 +69,8 @@ def arrays(recorded: Recorded) -> dict[str, Any]:
     return out | {f"depth/{name}": maps for name, maps in recorded.depths.items()}
 
 
-def main() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
-    worker = Worker(Path(sys.argv[1]))
+def serve(worker: Worker) -> int:
+    """Obeys every line of stdin."""
     try:
         for line in sys.stdin:
             print(json.dumps(worker.obey(json.loads(line))), flush=True)
@@ -76,6 +78,11 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
+    return serve(Worker(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

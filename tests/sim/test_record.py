@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from armside.cli import main
 from armside.sim_record import LIST
 from firmware_bridge.messages import FRAME, UNITS, Chunk
 from sim.lockstep import Lockstep
-from sim.randomise import draw, with_pictures
+from sim.randomise import draw, with_pictures, wrong_text
 from sim.record import Recorded, RecordOptions, record_episode
 from sim.tasks.judges import judge_of
 from sim.tasks.nudges import USUAL
@@ -69,6 +70,50 @@ def test_disturbances_are_sent_and_not_recorded() -> None:
         return float(np.abs(episode.states[1:, :5] - episode.actions[1:, :5]).mean())
 
     assert off(pushed) > 1.5 * off(calm) and np.array_equal(calm.states[0], pushed.states[0])
+
+
+def led(task: str, seed: int, said: str, seconds: float) -> tuple[World, Recorded]:
+    """An episode that somebody begins who was told `said`."""
+    from armside.eval_player import Player, Settings
+
+    world = World("so101", with_pictures(draw(task, seed, training=True), 16, 16))
+    with Player(Settings("expert")) as player:
+        return world, record_episode(
+            world, seed, BLIND, lead=lambda rig, judge: player.drive(rig, world, said, seconds, judge)
+        )
+
+
+def test_an_episode_begins_where_the_expert_takes_over() -> None:
+    world, whole = recorded("pick", 3, BLIND)
+    other = wrong_text(world.scene)
+    _, late = led("pick", 3, other, 1.5)
+    assert late.success and late.text == whole.text
+    assert np.abs(late.states[0] - whole.states[0])[:5].max() > 0.2  # somebody went towards another thing
+    assert np.abs(late.actions[1] - late.states[0])[:5].max() < 0.2  # and what is wanted goes on from there
+    assert same(late, led("pick", 3, other, 1.5)[1])
+
+
+def test_who_leads_may_have_done_it_or_spoilt_it() -> None:
+    world, whole = recorded("reach", 3, BLIND)
+    _, done = led("reach", 3, whole.text, 8.0)
+    assert done.success and len(done.states) == 1 + RecordOptions().tail
+    _, spoilt = led("reach", 3, wrong_text(world.scene), 8.0)
+    assert not spoilt.success and spoilt.reason.startswith("reached the")
+
+
+def test_a_policy_may_lead_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need_drawing()
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("av")
+    words = ["sim", "record", str(tmp_path / "led"), "--task", "pick", "--seed", "7", "--episodes", "1", "--lead"]
+    assert main([*words, str(tmp_path / "nobody")]) == 2
+    assert "--lead" in capsys.readouterr().err
+    assert main([*words, "expert", "--size", "32"]) != 0
+    assert "no word" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "led")
+    assert main([*words, "expert"]) == 0
+    header, row = [json.loads(line) for line in (tmp_path / "led" / LIST).read_text().splitlines()]
+    assert header["lead"] == "expert" and 0 < row["rows"] < len(recorded("pick", row["seed"], BLIND)[1].states)
 
 
 def test_a_dataset_goes_on_and_is_the_same_by_one_process_or_two(
