@@ -106,6 +106,7 @@ def record_episode(
     with Lockstep(world, config) as rig:
         if lead is not None:
             lead(rig, lambda: judge.see(look(world)))
+            expert.take_over(look(world))
         status = rig.take() if lead is None else rig.client.status()
         joints, grippers = rig.client.info.joints, rig.client.info.grippers
         ticks = round(PERIOD_S * rig.client.info.rate_hz)

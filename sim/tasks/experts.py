@@ -22,6 +22,7 @@ from sim.tasks.path import Place, Stepper
 from sim.tasks.view import View
 
 Array = npt.NDArray[np.float64]
+TAKEN = 0.012  # m beside a phase's path at which who takes over goes on with it
 PATIENCE = 25  # periods after which what was begun has got stuck
 
 
@@ -68,6 +69,13 @@ class Expert:
         place = self.plan(view)
         self.periods = self.periods + 1 if self.phase == before else 0
         return self.stepper.step(view.positions, place, self.tool)
+
+    def take_over(self, view: View) -> None:
+        """Before the first `act`, where somebody else has driven: begins with the phase that suits what it finds.
+
+        Policies have no memory: who went up first from wherever the arm stands would teach them to rise in the midst of
+        a way down.
+        """
 
     @property
     def bears(self) -> float:
@@ -123,13 +131,27 @@ class PushExpert(Expert):
         super().__init__(arm, scene, seed)
         self.side = np.array([*SIDES[self.errand.side], 0.0])
         self.goal: Array | None = None  # [3] where the object shall be
+        self.low = half_height(self.thing) + 0.004
+
+    def take_over(self, view: View) -> None:
+        here, start, ahead = self.here(view), self._start(view), self.middle(view) - self.here(view)
+        along = float(ahead @ self.side)
+        beyond = float((self.middle(view) - start) @ self.side) + TAKEN
+        in_line = 0 < along < beyond and float(np.linalg.norm(_across(ahead, self.side)[:2])) < TAKEN
+        if in_line and here[2] < self.floor + self.low + TAKEN:
+            self.phase = 2
+        elif float(np.linalg.norm((start - here)[:2])) < TAKEN:
+            self.phase = 1
+
+    def _start(self, view: View) -> Array:
+        """[3] on its far side, beside its corners."""
+        return self.middle(view) - self.side * (0.7 * self.thing.size + self.manner.beside)
 
     def plan(self, view: View) -> Place:
         middle, manner = self.middle(view), self.manner
         if self.goal is None:
             self.goal = middle + self.side * (PUSHED + manner.further)
-        low = half_height(self.thing) + 0.004
-        start = middle - self.side * (0.7 * self.thing.size + manner.beside)  # beside its corners
+        low, start = self.low, self._start(view)
         lift = self.over(self.here(view), manner.height)
         steps = (
             self.travel(view, self._place(self.over(start, manner.height), manner.speed)),
@@ -190,10 +212,23 @@ class PickExpert(Expert):
             self.tool = np.array([jaw + self.thing.size / 2 + 0.006, self.tool[1], self.tool[2]])
         self.closed = 0  # periods since the jaws began to close
         self.spot: Array = np.zeros(3)  # m, where they did
+        self.low = max(half_height(self.thing), 0.010)
+
+    def take_over(self, view: View) -> None:
+        here, middle = self.here(view), self.middle(view)
+        aside, opened = float(np.linalg.norm((middle - here)[:2])), view.positions[self.stepper.solver.body.gripper]
+        closes = opened < 0.8 * (self.manner.opening + self.work.wider)
+        self.spot = here
+        if aside > TAKEN or (closes and float(np.linalg.norm(middle - here)) > TAKEN):
+            return  # closed on nothing: up, and open
+        if closes:
+            self.phase = 3 if middle[2] > self.floor + self.low + 0.005 else 2
+        else:
+            self.phase = 1
 
     def plan(self, view: View) -> Place:
         middle, manner, turn = self.middle(view), self.manner, self._turn(view)
-        low = max(half_height(self.thing), 0.010)
+        low = self.low
         rise = self.floor + low + 0.09
         opening = manner.opening + self.work.wider
         # Where it grips and goes up: as it stands; an arm that is late would fall back, so it goes where it went.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from sim.ik import Solver
 from sim.place_things import AREA
 from sim.randomise import draw
 from sim.scene import Errand, Scene
+from sim.tasks.experts import Expert
 from sim.tasks.judges import judge_of
 from sim.tasks.nudges import Nudges
 from sim.tasks.path import JOINT_SPEED, PERIOD_S
@@ -135,3 +138,37 @@ def test_experts_vary_with_their_seed(world: World) -> None:
     speeds = {expert_of(world, seed).manner.speed for seed in range(5)}
     assert len(speeds) == 5
     assert AREA[0][0] < TASKS["reach"].area[0][0]
+
+
+@pytest.mark.parametrize("kind", ["push", "pick"])
+def test_who_takes_over_does_not_rise_in_the_midst_of_a_way_down(world: World, kind: str) -> None:
+    """At each moment at which an expert goes down, another one that knows nothing takes over."""
+    solver = Solver(world.arm)
+    rises = {"takes over": 0, "begins anew": 0}
+    down = 0
+
+    def goes(expert: Expert, view: View) -> float:
+        """m that its goals are above where the gripper is."""
+        joints = solver.body.joints
+        here, goal = (
+            solver.hold(np.array([pose[name] for name in joints]), np.asarray(world.arm.grasp)).point[2]
+            for pose in (view.positions, expert.act(view))
+        )
+        return float(goal - here)
+
+    for seed in SEEDS:
+        world.reset(draw(kind, seed))
+        leader = expert_of(world, seed)
+
+        def act(view: View, seed: int = seed, leader: Expert = leader) -> dict[str, float]:
+            nonlocal down
+            if leader.phase == 1:
+                taker, beginner = expert_of(world, seed), expert_of(world, seed)
+                taker.take_over(view)
+                down += 1
+                rises["takes over"] += goes(taker, view) > 0.003
+                rises["begins anew"] += goes(beginner, view) > 0.003
+            return leader.act(view)
+
+        assert play(world, act).success
+    assert down > 20 and rises["takes over"] < 0.1 * down and rises["begins anew"] > 0.5 * down, (rises, down)
