@@ -242,7 +242,7 @@ def played(order: Order, folder: Path, first: int) -> Iterator[dict[str, Any]]:
     """What the workers say, in the order of candidates, without end. Raises SimError where one dies."""
     from firmware_bridge.processes import Lines, spawn
 
-    led = ("armside.led_worker", str(folder), order.lead, str(order.size))
+    led = ("armside.eval_lead", str(folder), order.lead, str(order.size))
     processes = [spawn(*led) if order.lead else spawn("sim.record_worker", str(folder)) for _ in range(order.jobs)]
     readers = [Lines(process) for process in processes]
     try:

@@ -1,4 +1,4 @@
-"""Records episodes that a policy begins and an expert ends: `python -m armside.led_worker FOLDER POLICY SIZE`.
+"""Records episodes that a policy begins and an expert ends: `python -m armside.eval_lead FOLDER POLICY SIZE`.
 
 The orders and answers of sim.record_worker. The policy (a bundle or a checkpoint) drives for a while that varies with
 the seed, as it does in an evaluation, and gets where it does not know how to go on; the expert takes over there, and
